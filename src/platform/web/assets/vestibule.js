@@ -25,7 +25,7 @@ function copy(root) {
     button.hidden = false;
     button.addEventListener("click", async () => {
       say(said, ""); // the same words again are then news to a screen reader
-      let answer = button.closest("form")?.dataset.unsaved === "dirty" ? words.copiedSaved : words.copied;
+      let answer = button.closest("form")?.dataset.state === "dirty" ? words.copiedSaved : words.copied;
       try {
         await navigator.clipboard.writeText(source.value ?? source.textContent);
       } catch {
@@ -42,21 +42,22 @@ function selectAll(element) {
   getSelection().selectAllChildren(element);
 }
 
-// Unsaved changes: <form data-unsaved> (data-unsaved="dirty" when the page comes back with values that are not saved),
+// Unsaved changes: <form data-unsaved> (data-unsaved="returned" where the page came back with values that are not saved),
 // <p data-unsaved-note role="status" hidden>, and data-what="the allowed domains" on a field, for the words.
 function unsaved(root) {
   for (const form of all("form[data-unsaved]", root)) {
     const note = form.querySelector("[data-unsaved-note]");
-    const came = form.dataset.unsaved === "dirty";
+    const returned = form.dataset.unsaved === "returned";
     let leaving = false;
     const look = () => {
       const changed = [...form.elements].filter(differs);
       const names = [...new Set(changed.map((field) => field.dataset.what).filter(Boolean))];
-      const dirty = came || changed.length > 0;
-      form.dataset.unsaved = dirty ? "dirty" : "clean";
+      const dirty = returned || changed.length > 0;
+      form.dataset.state = dirty ? "dirty" : "clean";
+      form.toggleAttribute("data-changed", changed.length > 0);
       if (!note) return;
       note.hidden = !dirty;
-      say(note, !dirty ? "" : names.length && !came ? words.changed(names) : words.unsaved);
+      say(note, !dirty ? "" : names.length && !returned ? words.changed(names) : words.unsaved);
     };
     form.addEventListener("input", look);
     form.addEventListener("change", look);
@@ -67,7 +68,7 @@ function unsaved(root) {
     });
     addEventListener("pageshow", () => { leaving = false; look(); });
     addEventListener("beforeunload", (event) => {
-      if (form.dataset.unsaved === "dirty" && !leaving) event.preventDefault();
+      if (form.dataset.state === "dirty" && !leaving) event.preventDefault();
     });
     look();
   }
