@@ -184,7 +184,7 @@ function estimate(password, ownWords = []) {
   const seen = new Set();
   let bits = 0;
   for (let i = 0; i < plain.length;) {
-    const [kind, size, cost] = guessable(plain, read, own, i);
+    const [kind, size, cost] = guessable(password, plain, read, own, i);
     const piece = plain.slice(i, i + size);
     if (kind) weak[kind] += size;
     else if (seen.has(piece)) bits -= cost * 0.5;
@@ -200,7 +200,7 @@ function estimate(password, ownWords = []) {
 }
 
 // What begins at `i`: [kind or "", how many characters, bits]
-function guessable(plain, read, own, i) {
+function guessable(typed, plain, read, own, i) {
   const rest = plain.slice(i), restRead = read.slice(i);
   const starts = (word) => rest.startsWith(word) || restRead.startsWith(word);
   const same = /^(.)\1{2,}/u.exec(rest) ?? /^(.{2,8}?)\1+/u.exec(rest);
@@ -214,8 +214,11 @@ function guessable(plain, read, own, i) {
   if (word) return ["common", word.length, 8];
   if (/^(19|20)\d\d/.test(rest)) return ["", 4, 6];
   const letter = String.fromCodePoint(rest.codePointAt(0));
-  return ["", letter.length, /[a-z]/.test(letter) ? 2.6 : /\d/.test(letter) ? 3.2 : 4.2];
+  const cost = /[a-z]/.test(letter) ? 2.6 : /\d/.test(letter) ? 3.2 : 4.2;
+  return ["", letter.length, cost + (i > 0 && sort(typed[i]) !== sort(typed[i - 1]) ? 1.5 : 0)]; // nobody reads a mix as a word
 }
+
+const sort = (c) => (/\p{Ll}/u.test(c) ? "small" : /\p{Lu}/u.test(c) ? "capital" : /\d/.test(c) ? "digit" : /\s/.test(c) ? "small" : "other");
 
 // Times: <time datetime="2026-11-22T14:02:00Z">2026-11-22 14:02 UTC</time>, in the reader's zone, the exact time on hover.
 function times(root) {
