@@ -99,7 +99,7 @@ fn check_local(local: &str) -> Result<(), Invalid> {
         return Err(why_no_atom(local, character));
     }
     if local.contains("=?") {
-        return Err(Invalid::EmailLocalPart { character: '?' });
+        return Err(Invalid::EmailLocalEncoded);
     }
     if local.split('.').any(str::is_empty) {
         return Err(Invalid::EmailLocalDots);
@@ -213,7 +213,7 @@ mod tests {
             ("ü@b.com", Invalid::EmailLocalNotAscii),
             ("a%b@b.com", Invalid::EmailLocalPart { character: '%' }),
             ("b!a@b.com", Invalid::EmailLocalPart { character: '!' }),
-            ("a=?b@b.com", Invalid::EmailLocalPart { character: '?' }),
+            ("a=?b@b.com", Invalid::EmailLocalEncoded),
             ("\"a\"@b.com", Invalid::EmailLocalPart { character: '"' }),
             ("Ada L <ada@b.com>", Invalid::EmailDecorated),
             ("<ada@b.com>", Invalid::EmailDecorated),

@@ -39,6 +39,9 @@ pub enum Invalid {
         /// The first offending character.
         character: char,
     },
+    /// Before the `@` stand `=` and `?` side by side, which mail programs would decode into another address.
+    #[error("local part looks like an encoded word")]
+    EmailLocalEncoded,
     /// The part before the `@` is over 64 octets.
     #[error("local part too long")]
     EmailLocalTooLong {

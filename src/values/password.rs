@@ -19,6 +19,26 @@ const READINGS_MAXIMUM: usize = 64;
 /// Each letter and the symbols that the estimate takes for it (zxcvbn's own table).
 const SYMBOLS_FOR_LETTERS: &[&str] = &["4@", "8", "({[<", "3", "69", "1!|", "1|7", "0", "$5", "+7", "%", "2"];
 
+/// Passwords of every leaked list whose habit the estimate does not know, in lower case.
+const KNOWN: &[&str] = &[
+    "!qaz2wsx#edc",
+    "1a2b3c4d5e6f",
+    "1qaz@wsx3edc",
+    "3.14159265358",
+    "3.14159265359",
+    "a1b2c3d4e5f6",
+    "a1b2c3d4e5f6g7",
+    "contraseña123",
+    "contrasena123",
+    "godisgreat123",
+    "thisismypassword",
+    "zaq12wsxcde3",
+    "zaq1@wsxcde3",
+    "zxcv1234zxcv",
+];
+/// A sign or two at the end are the first thing that people add, and guessers too.
+const ADDED_SIGNS: usize = 2;
+
 const WORD_MINIMUM: usize = 3;
 /// A password that keeps fewer letters and digits than this once the person's own words are taken out is made of them.
 const OWN_MINIMUM: usize = 5;
@@ -98,8 +118,20 @@ fn collect_erasable(chars: impl Iterator<Item = char>, octets: usize) -> Zeroizi
     text
 }
 
-/// Whether every part of the password is among the first guesses; up to 32 characters the only part is the whole.
+/// Whether the password is among the first guesses, as it is or without the signs added at its end.
 fn is_common(password: &str) -> bool {
+    let added = password.chars().rev().take(ADDED_SIGNS).take_while(char::is_ascii_punctuation).count();
+    let bare = password.get(..password.len().saturating_sub(added)).unwrap_or(password);
+    is_known(password) || is_guessed(password) || (added > 0 && (is_known(bare) || is_guessed(bare)))
+}
+
+fn is_known(password: &str) -> bool {
+    let lower = collect_erasable(password.chars().flat_map(char::to_lowercase), password.len());
+    KNOWN.contains(&lower.as_str())
+}
+
+/// Whether every part of the password is among the first guesses; up to 32 characters the only part is the whole.
+fn is_guessed(password: &str) -> bool {
     let characters = password.chars().count();
     let last = characters.saturating_sub(WINDOW);
     // The last part ends with the password, so that a strong end is never cut to pieces.
@@ -230,6 +262,11 @@ mod tests {
             "password1234",
             "!@#$%^&*()_+",
             "1234567890-=",
+            "P@ssw0rd123!",
+            "Welcome2024!",
+            "Autumn2024!!",
+            "ThisIsMyPassword",
+            "zaq12wsxCDE3!",
             "passwordpasswordpasswordpasswordpassword",
             "aaaaaaaaaaaa",
             "123456789012",

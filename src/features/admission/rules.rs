@@ -180,7 +180,8 @@ pub enum AdmissionRule {
 }
 
 /// A domain that is not on the list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("domain not on the list")]
 pub struct RefusedDomain {
     /// The domain of the address that was typed.
     pub domain: Domain,
@@ -201,6 +202,14 @@ pub fn decide(address: &EmailAddress, list: &Allowlist) -> Admission {
 }
 
 impl Admission {
+    /// The proof, for the verb that goes on with it; or the refusal, for `?`.
+    pub fn admitted(self) -> Result<Admitted, RefusedDomain> {
+        match self {
+            Self::Admitted(admitted) => Ok(admitted),
+            Self::Refused(refused) => Err(refused),
+        }
+    }
+
     /// The verdict for programs. A text that is no address never gets here; its verdict is `refuse-invalid`.
     pub fn verdict(&self) -> &'static str {
         match self {

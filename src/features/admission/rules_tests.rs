@@ -126,6 +126,15 @@ fn the_decision_names_its_rule() {
 }
 
 #[test]
+fn only_an_admitted_address_gives_a_proof() {
+    let list = Allowlist::from_stored(["company.com"]);
+    let admitted = decide(&address("ada@company.com"), &list).admitted().unwrap();
+    assert_eq!(admitted.address(), &address("ada@company.com"));
+    let refused = decide(&address("ada@other.com"), &list).admitted().unwrap_err();
+    assert_eq!(refused, RefusedDomain { domain: "other.com".parse().unwrap() });
+}
+
+#[test]
 fn exemptions_name_themselves() {
     let ada = address("ada@other.com");
     assert_eq!(Admitted::by_invitation(ada.clone()).rule(), &AdmissionRule::Invitation);
