@@ -1,0 +1,3 @@
+//! Floor 2: one folder for each feature, with everything of it.
+
+pub mod admission;
