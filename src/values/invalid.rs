@@ -1,4 +1,4 @@
-use super::EmailAddress;
+use super::{Domain, EmailAddress};
 
 /// Every reason a typed value can be refused.
 ///
@@ -168,4 +168,57 @@ pub enum Invalid {
     /// Not a domain name.
     #[error("malformed entry")]
     EntryShape,
+
+    /// An id in an address that is none.
+    #[error("malformed id")]
+    Id,
+    /// A token in a link that is none.
+    #[error("malformed token")]
+    Token,
+
+    /// The address is of a domain that may not register through this link.
+    #[error("domain refused")]
+    DomainRefused {
+        /// The domain that was typed.
+        domain: Domain,
+    },
+    /// The confirmation code is another one.
+    #[error("wrong code")]
+    CodeWrong {
+        /// Tries left on this code.
+        left: i64,
+    },
+    /// There is no code to try any more: too old, or tried too often.
+    #[error("no code to try")]
+    CodeEnded,
+    /// Too many wrong codes here; the link in the mail still works.
+    #[error("too many codes")]
+    CodeTooMany,
+    /// Address and password do not belong together.
+    #[error("sign-in does not match")]
+    SignInMismatch,
+    /// The current password is another one.
+    #[error("wrong current password")]
+    PasswordWrong,
+    /// The new address is the one already in use.
+    #[error("address unchanged")]
+    AddressUnchanged,
+    /// The address has an account here. For managers only: nobody else may learn it.
+    #[error("address taken")]
+    AddressTaken,
+    /// The slug belongs to another organization.
+    #[error("slug taken")]
+    SlugTaken,
+    /// No slug could be made from the name.
+    #[error("no slug in the name")]
+    SlugNeeded,
+    /// There is no organization with this slug.
+    #[error("unknown slug")]
+    SlugUnknown,
+    /// A list offers no such choice.
+    #[error("unknown choice")]
+    Choice,
+    /// Every place in the hash pool is taken: send the form again.
+    #[error("busy")]
+    Busy,
 }

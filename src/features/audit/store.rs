@@ -1,0 +1,166 @@
+use std::collections::HashMap;
+
+use super::{Actor, ActorKind, EventKind, Happened, Refused};
+use crate::{
+    platform::{
+        Fault,
+        db::{Db, FromRow, Tx, query},
+    },
+    values::{AuditEventId, OrganizationId, RequestId, SubjectId, Timestamp, UserId},
+};
+
+/// Appends an event.
+pub async fn record(tx: &mut Tx, organization: OrganizationId, actor: &Actor, happened: Happened) -> Result<(), Fault> {
+    query(
+        "insert into audit_events (id, organization_id, kind, actor_kind, actor_id, subject_id, at, request_id, client_address, parameters)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    )
+    .bind(tx.new_id::<crate::values::kinds::AuditEvent>())
+    .bind(organization)
+    .bind(happened.kind)
+    .bind(actor.kind)
+    .bind(actor.user)
+    .bind(happened.subject)
+    .bind(tx.now)
+    .bind(actor.request)
+    .bind(actor.address.map(|address| address.to_string()))
+    .bind(happened.parameters)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Remembers what something is called, apart from the events about it.
+pub async fn name(tx: &mut Tx, organization: OrganizationId, id: SubjectId, name: &str) -> Result<(), Fault> {
+    query("insert into audit_names (id, organization_id, name) values ($1, $2, $3) on conflict (id) do update set name = $3")
+        .bind(id)
+        .bind(organization)
+        .bind(name)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Forgets what something was called; the events stay.
+pub async fn erase_name(tx: &mut Tx, id: SubjectId) -> Result<(), Fault> {
+    query("delete from audit_names where id = $1").bind(id).execute(tx).await?;
+    Ok(())
+}
+
+/// Counts what an anonymous visitor was refused, by hour.
+pub async fn count_refused(tx: &mut Tx, organization: OrganizationId, kind: Refused) -> Result<(), Fault> {
+    let hour = tx.now.hour();
+    query(
+        "insert into audit_counts (organization_id, kind, hour, count) values ($1, $2, $3, 1)
+         on conflict (organization_id, kind, hour) do update set count = audit_counts.count + 1",
+    )
+    .bind(organization)
+    .bind(kind)
+    .bind(hour)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// An event as it is kept.
+#[derive(Debug, Clone, FromRow)]
+pub struct Event {
+    /// Its id.
+    pub id: AuditEventId,
+    /// What happened.
+    pub kind: EventKind,
+    /// What kind of actor.
+    pub actor_kind: ActorKind,
+    /// The user who acted.
+    pub actor_id: Option<UserId>,
+    /// What it happened to.
+    pub subject_id: Option<SubjectId>,
+    /// When.
+    pub at: Timestamp,
+    /// In which request.
+    pub request_id: Option<RequestId>,
+    /// From where.
+    pub client_address: Option<String>,
+    /// Details.
+    pub parameters: serde_json::Value,
+}
+
+/// Which events to list: everything left empty is every one.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of this kind.
+    pub kind: Option<EventKind>,
+    /// About or by this user, invitation, registration or message.
+    pub about: Option<SubjectId>,
+    /// Not before.
+    pub from: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+    /// The place of the last event of the page before.
+    pub before: Option<(Timestamp, AuditEventId)>,
+}
+
+/// A page of events, newest first; one more than asked for says that there is another page.
+pub async fn list(db: &Db, organization: OrganizationId, filter: &Filter, limit: i64) -> Result<Vec<Event>, Fault> {
+    let (at, id) = filter.before.unzip();
+    query(
+        "select id, kind, actor_kind, actor_id, subject_id, at, request_id, client_address, parameters
+           from audit_events
+          where organization_id = $1 and ($2 is null or kind = $2) and ($3 is null or subject_id = $3 or actor_id = $3)
+            and ($4 is null or at >= $4) and ($5 is null or at < $5) and ($6 is null or (at, id) < ($6, $7))
+          order by at desc, id desc limit $8",
+    )
+    .bind(organization)
+    .bind(filter.kind.map(EventKind::as_str))
+    .bind(filter.about)
+    .bind(filter.from)
+    .bind(filter.until)
+    .bind(at)
+    .bind(id)
+    .bind(limit + 1)
+    .all(db)
+    .await
+}
+
+/// What these ids are called, where it is still known.
+pub async fn names(
+    db: &Db,
+    organization: OrganizationId,
+    ids: &[SubjectId],
+) -> Result<HashMap<SubjectId, String>, Fault> {
+    let mut names = HashMap::new();
+    for id in ids {
+        if names.contains_key(id) {
+            continue;
+        }
+        let found: Option<(String,)> = query("select name from audit_names where organization_id = $1 and id = $2")
+            .bind(organization)
+            .bind(*id)
+            .optional(db)
+            .await?;
+        if let Some((name,)) = found {
+            names.insert(*id, name);
+        }
+    }
+    Ok(names)
+}
+
+/// How often something was refused in an hour.
+#[derive(Debug, Clone, FromRow)]
+pub struct Counted {
+    /// What was refused.
+    pub kind: Refused,
+    /// The hour.
+    pub hour: Timestamp,
+    /// How often.
+    pub count: i64,
+}
+
+/// What was refused since a moment, newest hour first.
+pub async fn list_refused(db: &Db, organization: OrganizationId, since: Timestamp) -> Result<Vec<Counted>, Fault> {
+    query("select kind, hour, count from audit_counts where organization_id = $1 and hour >= $2 order by hour desc, kind limit 200")
+        .bind(organization)
+        .bind(since)
+        .all(db)
+        .await
+}

@@ -1,0 +1,143 @@
+//! Invitations: a manager's offer to one address. The allowlist does not apply to it.
+//!
+//! Made, sent again and revoked here; accepted in `join`, which makes the user. One is pending for an address
+//! at a time: inviting again renews it, and the old token dies.
+//!
+//! Tables: `invitations`. Messages: `invitation`.
+
+pub mod mail;
+mod model;
+mod store;
+
+pub use model::{Invitation, InvitationEnd, Invited, Listed, Outcome};
+pub use store::{Place, by_id, clean_up, list, mail_failed, open_in};
+
+use super::{
+    audit::{self, Actor, Authority, EventKind, Happened},
+    organizations,
+    users::{self, Role, User},
+};
+use crate::{
+    platform::{
+        App, Fault,
+        db::Tx,
+        limits::{self, Limit},
+        mail::{Cause, Kind, outbox},
+        tokens::{self, NewToken, Purpose},
+    },
+    values::{EmailAddress, InvitationId, OrganizationId, UserId},
+};
+
+/// Invites one address, or renews its pending invitation. The answer says what happened.
+pub async fn invite(
+    app: &App,
+    by: &Authority,
+    manager: Option<UserId>,
+    address: &EmailAddress,
+    role: Role,
+) -> Result<Invited, Fault> {
+    let mut tx = app.db.write().await?;
+    organizations::lock(&mut tx, by.organization).await?.ok_or(Fault::Data("an organization is gone"))?;
+    if let Some(user) = users::by_address(&mut tx, by.organization, address).await? {
+        return Ok(Invited::AlreadyUser { active: user.is_active() });
+    }
+    if too_much_mail(app, &mut tx, manager, address).await? {
+        tx.commit().await?;
+        return Ok(Invited::TooMuchMail);
+    }
+    let pending = store::find_pending(&mut tx, by.organization, address).await?;
+    let (invitation, kind, outcome) = match pending {
+        Some(pending) => {
+            store::renew(&mut tx, pending.id, role, manager).await?;
+            (pending, EventKind::InvitationRenewed, Invited::AgainInvited)
+        }
+        None => (
+            store::insert(&mut tx, by.organization, address, role, manager).await?,
+            EventKind::Invited,
+            Invited::Invited,
+        ),
+    };
+    send(app, &mut tx, &invitation, manager).await?;
+    audit::name(&mut tx, by.organization, invitation.id.subject(), address.as_str()).await?;
+    let details = serde_json::json!({ "role": role.as_str() });
+    audit::record(&mut tx, by.organization, &by.actor, Happened::to(kind, invitation.id).with(details)).await?;
+    tx.commit().await?;
+    Ok(outcome)
+}
+
+/// Mail that a manager causes has its own limit, per manager and address.
+async fn too_much_mail(app: &App, tx: &mut Tx, manager: Option<UserId>, address: &EmailAddress) -> Result<bool, Fault> {
+    let Some(manager) = manager else { return Ok(false) };
+    let key = address.counting_key();
+    Ok(limits::count(app, tx, Limit::ManagerMail, &[manager.uuid().as_bytes(), key.as_bytes()]).await?.is_err())
+}
+
+async fn send(app: &App, tx: &mut Tx, invitation: &Invitation, manager: Option<UserId>) -> Result<(), Fault> {
+    tokens::end_all(tx, Purpose::Invitation, invitation.id.subject()).await?;
+    outbox::drop_about(tx, invitation.id.subject()).await?;
+    let message = outbox::NewMessage {
+        organization: invitation.organization_id,
+        kind: Kind::Invitation,
+        cause: Cause::Member,
+        to: invitation.email.clone(),
+        subject: invitation.id.subject(),
+        actor: manager,
+    };
+    let message = outbox::write(app, tx, message).await?;
+    let token = NewToken {
+        purpose: Purpose::Invitation,
+        organization: invitation.organization_id,
+        subject: invitation.id.subject(),
+    };
+    tokens::issue(app, tx, token, message, false).await
+}
+
+/// Sends a pending invitation again; the old token dies. `None` when it is not pending any more.
+pub async fn resend(app: &App, by: &Authority, manager: UserId, id: InvitationId) -> Result<Option<Invited>, Fault> {
+    let Some(invitation) = by_id(&app.db, by.organization, id).await?.filter(Invitation::is_open) else {
+        return Ok(None);
+    };
+    invite(app, by, Some(manager), &invitation.email, invitation.role).await.map(Some)
+}
+
+/// Takes a pending invitation back: its link ends at once. `false` when it is not pending any more.
+pub async fn revoke(app: &App, by: &Authority, id: InvitationId) -> Result<bool, Fault> {
+    let mut tx = app.db.write().await?;
+    if !store::end(&mut tx, by.organization, id, InvitationEnd::Revoked, None).await? {
+        return Ok(false);
+    }
+    end_links(&mut tx, id).await?;
+    audit::record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::InvitationRevoked, id)).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+async fn end_links(tx: &mut Tx, id: InvitationId) -> Result<(), Fault> {
+    tokens::end_all(tx, Purpose::Invitation, id.subject()).await?;
+    outbox::drop_about(tx, id.subject()).await
+}
+
+/// The pending invitation of an address whose link still works, for whoever comes another way (decision R2).
+pub async fn pending_for(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    address: &EmailAddress,
+) -> Result<Option<Invitation>, Fault> {
+    let now = tx.now;
+    let pending = store::find_pending(tx, organization, address).await?;
+    let Some(pending) = pending else { return Ok(None) };
+    Ok(store::has_open_token(tx, pending.id, now).await?.then_some(pending))
+}
+
+/// Whether an address has a pending invitation, for the words of a message.
+pub async fn is_pending_for(app: &App, organization: OrganizationId, address: &EmailAddress) -> Result<bool, Fault> {
+    store::is_pending(&app.db, organization, address).await
+}
+
+/// Marks an address's pending invitation as accepted by its new user.
+pub async fn accept_pending(tx: &mut Tx, user: &User, actor: &Actor) -> Result<(), Fault> {
+    let Some(pending) = store::find_pending(tx, user.organization_id, &user.email).await? else { return Ok(()) };
+    store::end(tx, user.organization_id, pending.id, InvitationEnd::Accepted, Some(user.id)).await?;
+    end_links(tx, pending.id).await?;
+    audit::record(tx, user.organization_id, actor, Happened::to(EventKind::InvitationAccepted, pending.id)).await
+}

@@ -1,0 +1,79 @@
+use crate::{
+    features::users::Role,
+    platform::{db::FromRow, mail::State},
+    values::{EmailAddress, InvitationId, OrganizationId, Timestamp},
+};
+
+crate::words! {
+    /// How an invitation ended.
+    InvitationEnd {
+        /// Its address became a user.
+        Accepted = "accepted",
+        /// A manager took it back.
+        Revoked = "revoked",
+    }
+}
+
+/// A manager's offer to one address.
+#[derive(Debug, Clone, FromRow)]
+pub struct Invitation {
+    /// Its id.
+    pub id: InvitationId,
+    /// Where it leads.
+    pub organization_id: OrganizationId,
+    /// The one address that it is for.
+    pub email: EmailAddress,
+    /// What the new user may do.
+    pub role: Role,
+    /// How it ended, if it did.
+    pub ended_why: Option<InvitationEnd>,
+}
+
+impl Invitation {
+    /// Whether it waits to be accepted.
+    pub const fn is_open(&self) -> bool {
+        self.ended_why.is_none()
+    }
+}
+
+/// A pending invitation in the list, with how its mail stands.
+#[derive(Debug, Clone, FromRow)]
+pub struct Listed {
+    /// Its id.
+    pub id: InvitationId,
+    /// The one address that it is for.
+    pub email: EmailAddress,
+    /// What the new user may do.
+    pub role: Role,
+    /// When it was sent last.
+    pub renewed_at: Timestamp,
+    /// How its message stands.
+    pub mail: Option<State>,
+    /// Until when its link works, from the first delivery on.
+    pub lives_until: Option<Timestamp>,
+}
+
+/// What inviting one address did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Invited {
+    /// It is invited now.
+    Invited,
+    /// It was invited before; the invitation is renewed and the old link dead.
+    AgainInvited,
+    /// It has a user.
+    AlreadyUser {
+        /// Whether that user may sign in.
+        active: bool,
+    },
+    /// This manager has sent this address enough mail for now.
+    TooMuchMail,
+}
+
+/// What came of one line of a list of addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The line as typed.
+    pub typed: String,
+    /// What came of it, or why it is no address.
+    pub result: Result<Invited, crate::values::Invalid>,
+}

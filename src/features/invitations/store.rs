@@ -1,0 +1,162 @@
+use super::{Invitation, InvitationEnd, Listed};
+use crate::{
+    features::users::Role,
+    platform::{
+        Fault,
+        db::{Db, Tx, query},
+        tokens::Purpose,
+    },
+    values::{DAY, EmailAddress, InvitationId, OrganizationId, Timestamp, UserId, kinds},
+};
+
+pub(super) async fn insert(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    address: &EmailAddress,
+    role: Role,
+    by: Option<UserId>,
+) -> Result<Invitation, Fault> {
+    query(
+        "insert into invitations (id, organization_id, email, email_key, role, invited_by, created_at, renewed_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $7) returning *",
+    )
+    .bind(tx.new_id::<kinds::Invitation>())
+    .bind(organization)
+    .bind(address)
+    .bind(address.identity())
+    .bind(role)
+    .bind(by)
+    .bind(tx.now)
+    .one(tx)
+    .await
+}
+
+pub(super) async fn find_pending(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    address: &EmailAddress,
+) -> Result<Option<Invitation>, Fault> {
+    query("select * from invitations where organization_id = $1 and email_key = $2 and ended_at is null")
+        .bind(organization)
+        .bind(address.identity())
+        .optional(tx)
+        .await
+}
+
+pub(super) async fn is_pending(db: &Db, organization: OrganizationId, address: &EmailAddress) -> Result<bool, Fault> {
+    let found: Option<(InvitationId,)> =
+        query("select id from invitations where organization_id = $1 and email_key = $2 and ended_at is null")
+            .bind(organization)
+            .bind(address.identity())
+            .optional(db)
+            .await?;
+    Ok(found.is_some())
+}
+
+pub(super) async fn renew(tx: &mut Tx, id: InvitationId, role: Role, by: Option<UserId>) -> Result<(), Fault> {
+    let now = tx.now;
+    query("update invitations set role = $1, invited_by = $2, renewed_at = $3, mail_failed_at = null where id = $4")
+        .bind(role)
+        .bind(by)
+        .bind(now)
+        .bind(id)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Whether the invitation's link still works: it was not delivered yet, or less than seven days ago.
+pub(super) async fn has_open_token(tx: &mut Tx, id: InvitationId, now: Timestamp) -> Result<bool, Fault> {
+    let found: Option<(i64,)> = query(
+        "select code_tries from tokens
+          where subject_id = $1 and purpose = $2 and ended_at is null and (lives_until is null or lives_until > $3) limit 1",
+    )
+    .bind(id)
+    .bind(Purpose::Invitation)
+    .bind(now)
+    .optional(tx)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// Ends a pending invitation: of two who do, one gets the row.
+pub(super) async fn end(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    id: InvitationId,
+    why: InvitationEnd,
+    user: Option<UserId>,
+) -> Result<bool, Fault> {
+    let now = tx.now;
+    let ended = query(
+        "update invitations set ended_at = $1, ended_why = $2, user_id = $3 where organization_id = $4 and id = $5 and ended_at is null",
+    )
+    .bind(now)
+    .bind(why)
+    .bind(user)
+    .bind(organization)
+    .bind(id)
+    .execute(tx)
+    .await?;
+    Ok(ended == 1)
+}
+
+/// By id, within one organization.
+pub async fn by_id(db: &Db, organization: OrganizationId, id: InvitationId) -> Result<Option<Invitation>, Fault> {
+    query("select * from invitations where organization_id = $1 and id = $2")
+        .bind(organization)
+        .bind(id)
+        .optional(db)
+        .await
+}
+
+/// The pending invitation with this id, inside the write that accepts it.
+pub async fn open_in(tx: &mut Tx, organization: OrganizationId, id: InvitationId) -> Result<Option<Invitation>, Fault> {
+    query("select * from invitations where organization_id = $1 and id = $2 and ended_at is null")
+        .bind(organization)
+        .bind(id)
+        .optional(tx)
+        .await
+}
+
+/// The place of an invitation in the list.
+pub type Place = (Timestamp, InvitationId);
+
+/// A page of pending invitations, newest first; one more than asked for says that there is another page.
+pub async fn list(
+    db: &Db,
+    organization: OrganizationId,
+    before: Option<Place>,
+    limit: i64,
+) -> Result<Vec<Listed>, Fault> {
+    let (at, id) = before.unzip();
+    query(
+        "select i.id, i.email, i.role, i.renewed_at, m.state as mail, t.lives_until
+           from invitations i
+           left join tokens t on t.subject_id = i.id and t.purpose = $1 and t.ended_at is null
+           left join messages m on m.id = t.message_id
+          where i.organization_id = $2 and i.ended_at is null and ($3 is null or (i.renewed_at, i.id) < ($3, $4))
+          order by i.renewed_at desc, i.id desc limit $5",
+    )
+    .bind(Purpose::Invitation)
+    .bind(organization)
+    .bind(at)
+    .bind(id)
+    .bind(limit + 1)
+    .all(db)
+    .await
+}
+
+/// The message of an invitation was refused for good (decision R11).
+pub async fn mail_failed(tx: &mut Tx, id: InvitationId) -> Result<(), Fault> {
+    let now = tx.now;
+    query("update invitations set mail_failed_at = $1 where id = $2").bind(now).bind(id).execute(tx).await?;
+    Ok(())
+}
+
+/// Forgets invitations that ended long ago.
+pub async fn clean_up(tx: &mut Tx) -> Result<(), Fault> {
+    let long_ago = tx.now - 90 * DAY;
+    query("delete from invitations where ended_at < $1").bind(long_ago).execute(tx).await?;
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! The message of a registration. What an address means is decided here, when the message leaves, so that
+//! the pages can answer the same for everybody.
+
+use askama::Template;
+
+use super::store;
+use crate::{
+    features::{invitations, organizations, users},
+    platform::{
+        App, Fault,
+        mail::{Mail, compose, outbox::Message},
+        tokens,
+    },
+    values::OrganizationName,
+};
+
+/// What the message says, by whom it reaches.
+enum Says {
+    Confirm { link: String, code: String },
+    AlreadyUser { sign_in: String, forgot: String },
+    AskAManager,
+}
+
+#[derive(Template)]
+#[template(path = "features/join/mail.txt")]
+struct Text<'a> {
+    organization: &'a OrganizationName,
+    says: &'a Says,
+}
+
+#[derive(Template)]
+#[template(path = "features/join/mail.html")]
+struct Html<'a> {
+    organization: &'a OrganizationName,
+    says: &'a Says,
+}
+
+/// The words of a confirmation message; nothing when its registration is over.
+pub async fn words(app: &App, message: &Message) -> Result<Option<Mail>, Fault> {
+    let Some(registration) = store::find(&app.db, message.subject_id.of()).await? else { return Ok(None) };
+    if registration.must_be_open(app.db.now()).is_err() {
+        return Ok(None);
+    }
+    let Some(organization) = organizations::by_id(&app.db, registration.organization_id).await? else {
+        return Ok(None);
+    };
+    let user = users::by_address(&app.db, organization.id, &registration.email).await?;
+    let barred = users::is_barred(app, &app.db, app.db.now(), organization.id, &registration.email).await?
+        && !invitations::is_pending_for(app, organization.id, &registration.email).await?;
+    let says = match user {
+        Some(user) if user.is_active() => Says::AlreadyUser {
+            sign_in: app.config.address(&format!("/o/{}/login", organization.slug)),
+            forgot: app.config.address(&format!("/o/{}/forgot-password", organization.slug)),
+        },
+        Some(_) => Says::AskAManager,
+        None if barred => Says::AskAManager,
+        None => Says::Confirm {
+            link: app.config.address(&format!("/confirm/{}", tokens::token_of(app, message.id).expose())),
+            code: tokens::code_of(app, message.id).expose().to_owned(),
+        },
+    };
+    let name = &organization.name;
+    Ok(Some(compose(
+        message,
+        name,
+        &Text { organization: name, says: &says },
+        &Html { organization: name, says: &says },
+    )?))
+}

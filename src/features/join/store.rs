@@ -1,0 +1,239 @@
+use std::collections::HashMap;
+
+use super::{Begin, EndedWhy, Registration, RegistrationState, model};
+use crate::{
+    features::links::{Found, Policy},
+    platform::{
+        Fault,
+        db::{Db, Target, Tx, query},
+    },
+    values::{DAY, Digest, Domain, EmailAddress, LinkId, OrganizationId, RegistrationId, UserId, kinds},
+};
+
+pub(super) async fn insert(tx: &mut Tx, link: &Found, begin: &Begin) -> Result<Registration, Fault> {
+    let until = tx.now + model::LIFETIME;
+    query(
+        "insert into registrations (id, organization_id, link_id, link_code_id, browser_digest, email, email_key, email_domain,
+                state, begun_at, expires_at, asked_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $10) returning *",
+    )
+    .bind(tx.new_id::<kinds::Registration>())
+    .bind(link.organization_id)
+    .bind(link.link_id)
+    .bind(link.code_id)
+    .bind(&begin.browser)
+    .bind(&begin.address)
+    .bind(begin.address.identity())
+    .bind(begin.address.domain())
+    .bind(RegistrationState::Begun)
+    .bind(tx.now)
+    .bind(until)
+    .one(tx)
+    .await
+}
+
+/// The open registration of this browser, link and address.
+pub(super) async fn find_open(
+    tx: &mut Tx,
+    browser: &Digest,
+    link: LinkId,
+    address: &EmailAddress,
+) -> Result<Option<Registration>, Fault> {
+    let now = tx.now;
+    // One that has grown old makes room for a new one.
+    query(
+        "update registrations set state = $1, ended_why = $2, ended_at = $3
+          where browser_digest = $4 and link_id = $5 and email_key = $6 and ended_at is null and expires_at <= $3",
+    )
+    .bind(RegistrationState::Ended)
+    .bind(EndedWhy::Expired)
+    .bind(now)
+    .bind(browser)
+    .bind(link)
+    .bind(address.identity())
+    .execute(&mut *tx)
+    .await?;
+    query("select * from registrations where browser_digest = $1 and link_id = $2 and email_key = $3 and ended_at is null")
+        .bind(browser)
+        .bind(link)
+        .bind(address.identity())
+        .optional(tx)
+        .await
+}
+
+pub(super) async fn mark_asked(tx: &mut Tx, id: RegistrationId) -> Result<(), Fault> {
+    let now = tx.now;
+    query("update registrations set asked_at = $1 where id = $2").bind(now).bind(id).execute(tx).await?;
+    Ok(())
+}
+
+/// By id, whatever has become of it.
+pub(super) async fn find(db: &Db, id: RegistrationId) -> Result<Option<Registration>, Fault> {
+    query("select * from registrations where id = $1").bind(id).optional(db).await
+}
+
+/// By public id, good only with the matching secret.
+pub(super) async fn find_of_browser<'a>(
+    on: impl Into<Target<'a>>,
+    id: RegistrationId,
+    browser: &Digest,
+) -> Result<Option<Registration>, Fault> {
+    query("select * from registrations where id = $1 and browser_digest = $2").bind(id).bind(browser).optional(on).await
+}
+
+/// The policy of the link that a registration came through.
+pub(super) async fn policy(db: &Db, registration: &Registration) -> Result<Policy, Fault> {
+    query(
+        "select o.self_service, l.paused, l.opens_at, l.expires_at, l.maximum, l.used
+           from links l join organizations o on o.id = l.organization_id where l.id = $1",
+    )
+    .bind(registration.link_id)
+    .one(db)
+    .await
+}
+
+/// The link that a registration came through, for beginning another with it.
+pub(super) async fn found_for(db: &Db, registration: &Registration) -> Result<Option<Found>, Fault> {
+    query(
+        "select l.id as link_id, c.id as code_id, c.replaced_at, o.id as organization_id, o.name as organization_name,
+                o.slug as organization_slug, o.self_service, l.paused, l.opens_at, l.expires_at, l.maximum, l.used
+           from link_codes c join links l on l.id = c.link_id join organizations o on o.id = c.organization_id
+          where c.id = $1",
+    )
+    .bind(registration.link_code_id)
+    .optional(db)
+    .await
+}
+
+/// All of a browser's registrations follow its new secret, so that two tabs stay two registrations.
+pub(super) async fn move_browser(tx: &mut Tx, from: &Digest, to: &Digest) -> Result<(), Fault> {
+    query("update registrations set browser_digest = $1 where browser_digest = $2")
+        .bind(to)
+        .bind(from)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Whether this browser has another open registration, for which it needs its secret.
+pub(super) async fn browser_has_open(db: &Db, browser: &Digest) -> Result<bool, Fault> {
+    let found: Option<(RegistrationId,)> =
+        query("select id from registrations where browser_digest = $1 and ended_at is null limit 1")
+            .bind(browser)
+            .optional(db)
+            .await?;
+    Ok(found.is_some())
+}
+
+pub(super) async fn confirm(tx: &mut Tx, id: RegistrationId, handed_over_by: Option<UserId>) -> Result<(), Fault> {
+    let now = tx.now;
+    query("update registrations set state = $1, confirmed_at = $2, confirmed_until = $3, handed_over_by = $4 where id = $5 and ended_at is null")
+        .bind(RegistrationState::Confirmed)
+        .bind(now)
+        .bind(now + model::DETAILS)
+        .bind(handed_over_by)
+        .bind(id)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// One statement decides the race: of two submissions for one registration, one gets the row.
+pub(super) async fn finish(tx: &mut Tx, id: RegistrationId) -> Result<Option<Registration>, Fault> {
+    let now = tx.now;
+    query(
+        "update registrations set state = $1, ended_why = $2, ended_at = $3
+          where id = $4 and ended_at is null and expires_at > $3 returning *",
+    )
+    .bind(RegistrationState::Finished)
+    .bind(EndedWhy::Finished)
+    .bind(now)
+    .bind(id)
+    .optional(tx)
+    .await
+}
+
+pub(super) async fn set_user(tx: &mut Tx, id: RegistrationId, user: UserId) -> Result<(), Fault> {
+    query("update registrations set user_id = $1 where id = $2").bind(user).bind(id).execute(tx).await?;
+    Ok(())
+}
+
+/// Ends one without a user. `false` when it was over already.
+pub(super) async fn end(tx: &mut Tx, id: RegistrationId, why: EndedWhy) -> Result<bool, Fault> {
+    let now = tx.now;
+    let ended =
+        query("update registrations set state = $1, ended_why = $2, ended_at = $3 where id = $4 and ended_at is null")
+            .bind(RegistrationState::Ended)
+            .bind(why)
+            .bind(now)
+            .bind(id)
+            .execute(tx)
+            .await?;
+    Ok(ended == 1)
+}
+
+pub(super) async fn list_open_of(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    address: &EmailAddress,
+) -> Result<Vec<Registration>, Fault> {
+    query("select * from registrations where organization_id = $1 and email_key = $2 and ended_at is null")
+        .bind(organization)
+        .bind(address.identity())
+        .all(tx)
+        .await
+}
+
+pub(super) async fn list_open(tx: &mut Tx, organization: OrganizationId) -> Result<Vec<Registration>, Fault> {
+    query("select * from registrations where organization_id = $1 and ended_at is null")
+        .bind(organization)
+        .all(tx)
+        .await
+}
+
+/// How many registrations are open, by domain.
+pub async fn count_open_by_domain(db: &Db, organization: OrganizationId) -> Result<HashMap<Domain, i64>, Fault> {
+    let now = db.now();
+    let rows: Vec<(Domain, i64)> = query(
+        "select email_domain, count(*) from registrations where organization_id = $1 and ended_at is null and expires_at > $2 group by email_domain",
+    )
+    .bind(organization)
+    .bind(now)
+    .all(db)
+    .await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// The message of a registration was refused for good (decision R11).
+pub(super) async fn mail_failed(tx: &mut Tx, id: RegistrationId) -> Result<(), Fault> {
+    let now = tx.now;
+    query("update registrations set mail_failed_at = $1 where id = $2").bind(now).bind(id).execute(tx).await?;
+    Ok(())
+}
+
+/// Forgets the registrations of an address whose user was deleted.
+pub async fn forget_address(tx: &mut Tx, organization: OrganizationId, address: &EmailAddress) -> Result<(), Fault> {
+    query("delete from registrations where organization_id = $1 and email_key = $2")
+        .bind(organization)
+        .bind(address.identity())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Ends what has grown old, and forgets addresses that never became users a week later.
+pub async fn clean_up(tx: &mut Tx) -> Result<(), Fault> {
+    let now = tx.now;
+    query("update registrations set state = $1, ended_why = $2, ended_at = expires_at where ended_at is null and expires_at <= $3")
+        .bind(RegistrationState::Ended)
+        .bind(EndedWhy::Expired)
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
+    query("delete from registrations where state = $1 and ended_at < $2")
+        .bind(RegistrationState::Ended)
+        .bind(now - 7 * DAY)
+        .execute(tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,154 @@
+use std::collections::HashMap;
+
+use super::{Found, Link, LinkKind, Policy};
+use crate::{
+    platform::{
+        Fault,
+        db::{Db, Tx, query},
+    },
+    values::{LinkCodeId, LinkId, OrganizationId, kinds},
+};
+
+pub(super) async fn insert_own(tx: &mut Tx, organization: OrganizationId) -> Result<LinkId, Fault> {
+    let id = tx.new_id::<kinds::Link>();
+    query("insert into links (id, organization_id, kind, paused, used, created_at) values ($1, $2, $3, $4, 0, $5)")
+        .bind(id)
+        .bind(organization)
+        .bind(LinkKind::Own)
+        .bind(false)
+        .bind(tx.now)
+        .execute(tx)
+        .await?;
+    Ok(id)
+}
+
+pub(super) async fn insert_code(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    link: LinkId,
+    (id, hash, sealed): (LinkCodeId, Vec<u8>, Vec<u8>),
+) -> Result<(), Fault> {
+    query("insert into link_codes (id, organization_id, link_id, code_hash, sealed, created_at) values ($1, $2, $3, $4, $5, $6)")
+        .bind(id)
+        .bind(organization)
+        .bind(link)
+        .bind(hash)
+        .bind(sealed)
+        .bind(tx.now)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn end_codes(tx: &mut Tx, link: LinkId) -> Result<(), Fault> {
+    let now = tx.now;
+    query("update link_codes set replaced_at = $1 where link_id = $2 and replaced_at is null")
+        .bind(now)
+        .bind(link)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn find(db: &Db, hash: Vec<u8>) -> Result<Option<Found>, Fault> {
+    query(
+        "select l.id as link_id, c.id as code_id, c.replaced_at, o.id as organization_id, o.name as organization_name,
+                o.slug as organization_slug, o.self_service, l.paused, l.opens_at, l.expires_at, l.maximum, l.used
+           from link_codes c join links l on l.id = c.link_id join organizations o on o.id = c.organization_id
+          where c.code_hash = $1",
+    )
+    .bind(hash)
+    .optional(db)
+    .await
+}
+
+/// The policy of a link inside a write, for deciding again when a user is created. The organization is locked before.
+pub async fn in_transaction(tx: &mut Tx, organization: OrganizationId, link: LinkId) -> Result<Option<Policy>, Fault> {
+    query(
+        "select o.self_service, l.paused, l.opens_at, l.expires_at, l.maximum, l.used
+           from links l join organizations o on o.id = l.organization_id where l.organization_id = $1 and l.id = $2",
+    )
+    .bind(organization)
+    .bind(link)
+    .optional(tx)
+    .await
+}
+
+/// One more person has joined: exact, also when fifty finish at once. `false` when the link is full.
+pub async fn count_use(tx: &mut Tx, organization: OrganizationId, link: LinkId) -> Result<bool, Fault> {
+    let now = tx.now;
+    let counted = query(
+        "update links set used = used + 1, last_used_at = $1
+          where organization_id = $2 and id = $3 and (maximum is null or used < maximum)",
+    )
+    .bind(now)
+    .bind(organization)
+    .bind(link)
+    .execute(&mut *tx)
+    .await?;
+    if counted == 1 {
+        add_to_day(tx, link, (0, 0, 1)).await?;
+    }
+    Ok(counted == 1)
+}
+
+/// The link's form was sent.
+pub async fn count_sent(tx: &mut Tx, link: LinkId) -> Result<(), Fault> {
+    add_to_day(tx, link, (0, 1, 0)).await
+}
+
+/// Writes how often the links' forms were shown, gathered in memory.
+pub async fn write_shown(tx: &mut Tx, shown: &HashMap<uuid::Uuid, i64>) -> Result<(), Fault> {
+    for (link, count) in shown {
+        add_to_day(tx, LinkId::from_uuid(*link), (*count, 0, 0)).await?;
+    }
+    Ok(())
+}
+
+async fn add_to_day(tx: &mut Tx, link: LinkId, (shown, sent, finished): (i64, i64, i64)) -> Result<(), Fault> {
+    query(
+        "insert into link_days (link_id, day, shown, sent, finished) values ($1, $2, $3, $4, $5)
+         on conflict (link_id, day) do update
+            set shown = link_days.shown + $3, sent = link_days.sent + $4, finished = link_days.finished + $5",
+    )
+    .bind(link)
+    .bind(tx.now.day())
+    .bind(shown)
+    .bind(sent)
+    .bind(finished)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn current_code(
+    db: &Db,
+    organization: OrganizationId,
+) -> Result<Option<(LinkCodeId, Vec<u8>)>, Fault> {
+    query(
+        "select c.id, c.sealed from link_codes c join links l on l.id = c.link_id
+          where l.organization_id = $1 and l.kind = $2 and c.replaced_at is null",
+    )
+    .bind(organization)
+    .bind(LinkKind::Own)
+    .optional(db)
+    .await
+}
+
+pub(super) async fn own_in(tx: &mut Tx, organization: OrganizationId) -> Result<Option<LinkId>, Fault> {
+    let found: Option<(LinkId,)> = query("select id from links where organization_id = $1 and kind = $2")
+        .bind(organization)
+        .bind(LinkKind::Own)
+        .optional(tx)
+        .await?;
+    Ok(found.map(|(id,)| id))
+}
+
+/// The organization's own link with what came of it.
+pub async fn of_organization(db: &Db, organization: OrganizationId) -> Result<Option<Link>, Fault> {
+    query("select id, used, last_used_at from links where organization_id = $1 and kind = $2")
+        .bind(organization)
+        .bind(LinkKind::Own)
+        .optional(db)
+        .await
+}

@@ -1,0 +1,169 @@
+use std::{collections::HashMap, time::Duration};
+
+use crate::{
+    features::users::{self, Role, Status, User},
+    platform::{
+        Fault,
+        db::{Db, FromRow, Tx, query},
+        web::Visitor,
+    },
+    values::{
+        Digest, EmailAddress, FullName, OrganizationId, OrganizationName, SessionId, Slug, Timestamp, UserId, kinds,
+    },
+};
+
+/// A living session with its user and organization: all that a signed-in page needs, in one query.
+#[derive(Debug, Clone, FromRow)]
+pub(super) struct Living {
+    pub id: SessionId,
+    pub seen_at: Timestamp,
+    pub password_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub user_id: UserId,
+    pub email: EmailAddress,
+    pub full_name: FullName,
+    pub role: Role,
+    pub status: Status,
+    pub organization_id: OrganizationId,
+    pub organization_name: OrganizationName,
+    pub organization_slug: Slug,
+}
+
+pub(super) async fn insert(
+    tx: &mut Tx,
+    user: &User,
+    digest: &Digest,
+    until: Timestamp,
+    visitor: &Visitor,
+) -> Result<(), Fault> {
+    query(
+        "insert into sessions (id, organization_id, user_id, digest, created_at, seen_at, password_at, expires_at, client_address, user_agent)
+         values ($1, $2, $3, $4, $5, $5, $5, $6, $7, $8)",
+    )
+    .bind(tx.new_id::<kinds::Session>())
+    .bind(user.organization_id)
+    .bind(user.id)
+    .bind(digest)
+    .bind(tx.now)
+    .bind(until)
+    .bind(visitor.address.to_string())
+    .bind(visitor.user_agent.as_str())
+    .execute(&mut *tx)
+    .await?;
+    let now = tx.now;
+    users::mark_seen(tx, user.id, now).await
+}
+
+pub(super) async fn find(db: &Db, digest: &Digest) -> Result<Option<Living>, Fault> {
+    query(
+        "select s.id, s.seen_at, s.password_at, s.expires_at, u.id as user_id, u.email, u.full_name, u.role, u.status,
+                o.id as organization_id, o.name as organization_name, o.slug as organization_slug
+           from sessions s join users u on u.id = s.user_id join organizations o on o.id = s.organization_id
+          where s.digest = $1",
+    )
+    .bind(digest)
+    .optional(db)
+    .await
+}
+
+pub(super) async fn end_by_secret(tx: &mut Tx, digest: &Digest) -> Result<(), Fault> {
+    query("delete from sessions where digest = $1").bind(digest).execute(tx).await?;
+    Ok(())
+}
+
+/// Notes that the password was given in this session just now.
+pub(super) async fn mark_password(tx: &mut Tx, id: SessionId) -> Result<(), Fault> {
+    let now = tx.now;
+    query("update sessions set password_at = $1 where id = $2").bind(now).bind(id).execute(tx).await?;
+    Ok(())
+}
+
+/// Ends one session of a user. `false` when it is not theirs.
+pub async fn end(tx: &mut Tx, user: UserId, id: SessionId) -> Result<bool, Fault> {
+    Ok(query("delete from sessions where user_id = $1 and id = $2").bind(user).bind(id).execute(tx).await? == 1)
+}
+
+/// Ends every session of a user, but for one where it is given. How many.
+pub async fn end_all_of(tx: &mut Tx, user: UserId, but: Option<SessionId>) -> Result<u64, Fault> {
+    query("delete from sessions where user_id = $1 and ($2 is null or id <> $2)").bind(user).bind(but).execute(tx).await
+}
+
+/// A session, as its own user sees it.
+#[derive(Debug, Clone, FromRow)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Since when.
+    pub created_at: Timestamp,
+    /// When it was used last, to about a minute.
+    pub seen_at: Timestamp,
+    /// From where it began.
+    pub client_address: String,
+    /// What the browser calls itself.
+    pub user_agent: String,
+}
+
+/// A user's living sessions, the newest first.
+pub async fn list_of(db: &Db, user: UserId, idle: Duration) -> Result<Vec<Session>, Fault> {
+    let now = db.now();
+    query(
+        "select id, created_at, seen_at, client_address, user_agent from sessions
+          where user_id = $1 and expires_at > $2 and seen_at > $3 order by seen_at desc, id desc limit 100",
+    )
+    .bind(user)
+    .bind(now)
+    .bind(now - idle)
+    .all(db)
+    .await
+}
+
+/// Remembers that this browser has signed this user in.
+pub async fn know_browser(tx: &mut Tx, user: UserId, digest: &Digest) -> Result<(), Fault> {
+    let now = tx.now;
+    query(
+        "insert into known_browsers (digest, user_id, created_at) values ($1, $2, $3) on conflict (digest) do nothing",
+    )
+    .bind(digest)
+    .bind(user)
+    .bind(now)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Whether this browser has signed this user in before.
+pub async fn is_known_browser(db: &Db, user: UserId, digest: &Digest) -> Result<bool, Fault> {
+    let found: Option<(UserId,)> = query("select user_id from known_browsers where digest = $1 and user_id = $2")
+        .bind(digest)
+        .bind(user)
+        .optional(db)
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Writes when sessions were used last, gathered in memory.
+pub async fn write_seen(tx: &mut Tx, seen: &HashMap<SessionId, Timestamp>) -> Result<(), Fault> {
+    for (id, at) in seen {
+        let user: Option<(UserId,)> =
+            query("update sessions set seen_at = $1 where id = $2 and seen_at < $1 returning user_id")
+                .bind(*at)
+                .bind(*id)
+                .optional(&mut *tx)
+                .await?;
+        if let Some((user,)) = user {
+            users::mark_seen(tx, user, *at).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn delete_old(tx: &mut Tx, unused: Duration, unknown: Duration) -> Result<(), Fault> {
+    let now = tx.now;
+    query("delete from sessions where expires_at < $1 or seen_at < $2")
+        .bind(now)
+        .bind(now - unused)
+        .execute(&mut *tx)
+        .await?;
+    query("delete from known_browsers where created_at < $1").bind(now - unknown).execute(tx).await?;
+    Ok(())
+}

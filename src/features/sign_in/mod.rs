@@ -1,0 +1,224 @@
+//! Sign-in with a password, and recovery.
+//!
+//! Address and password are compared the same way for everybody: known, unknown, deactivated. Failures in a row
+//! are counted for the address before the password is compared; from the tenth on each must wait, and after a
+//! hundred only a reset or a browser that is known lets in (NIST SP 800-63B section 3.2.2).
+//!
+//! Owns no table. Messages: `first password`, `recovery`, `password changed`.
+
+pub mod mail;
+mod recovery;
+mod web;
+
+use std::time::Duration;
+
+pub use recovery::{make_link, write_first_password, write_notice};
+pub use web::routes;
+
+use super::{
+    audit::{self, Actor, EventKind, Happened, Refused},
+    organizations::Organization,
+    sessions::{self, Started},
+    users,
+};
+use crate::{
+    platform::{
+        App, Fault,
+        db::Tx,
+        hashing::{Compared, HashError},
+        limits::{self, Limit, TooMany},
+        web::Visitor,
+    },
+    values::{EmailAddress, HOUR, MINUTE, OrganizationId, Password, Secret, Timestamp},
+};
+
+/// From this many failures in a row on, each next one must wait.
+const DELAYED_FROM: i64 = 10;
+/// After this many in a row only a reset or a known browser lets in.
+const MOST: i64 = 100;
+
+/// Why somebody was not signed in.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// Address and password do not belong together here, whatever the reason.
+    #[error("no match")]
+    Mismatch,
+    /// Too many wrong passwords; when the next may be tried.
+    #[error("too many wrong passwords")]
+    TooMany(TooMany),
+    /// The hash pool is full.
+    #[error("busy")]
+    Busy,
+    /// Something broke.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl From<HashError> for SignInError {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::Busy => Self::Busy,
+            HashError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+/// What a sign-in comes with.
+pub struct Attempt {
+    /// The address as given.
+    pub email: EmailAddress,
+    /// The password as given.
+    pub password: Password,
+    /// The session that the browser has, which the new one replaces.
+    pub before: Option<Secret>,
+    /// The mark of a browser that has signed somebody in.
+    pub known: Option<Secret>,
+}
+
+/// Signs in, or says that it does not match.
+pub async fn sign_in(
+    app: &App,
+    organization: &Organization,
+    attempt: Attempt,
+    visitor: &Visitor,
+) -> Result<Started, SignInError> {
+    let user = users::by_address(&app.db, organization.id, &attempt.email).await?.filter(users::User::is_active);
+    let row = row_of(app, organization.id, &attempt, user.as_ref()).await?;
+    may_try(app, &row, visitor).await?;
+    let stored = match &user {
+        Some(user) => users::find_secret(&app.db, user.id).await?,
+        None => None,
+    };
+    // A hash that must be made anew is made from the same password, after it is known to be right.
+    let again = Password::parse_existing(attempt.password.expose()).ok();
+    let compared = app.hashing.compare(attempt.password, stored, &visitor.source()).await?;
+    let (Some(user), true) = (user, compared != Compared::Wrong) else {
+        note_failure(app, organization.id, &visitor.source()).await?;
+        return Err(SignInError::Mismatch);
+    };
+    let stronger = match (compared, again) {
+        (Compared::RightButWeak, Some(password)) => Some(app.hashing.hash(password, &visitor.source()).await?),
+        _ => None,
+    };
+    let mut tx = app.db.write().await?;
+    // Asked again inside the write: a manager may have deactivated this user in the meantime.
+    let user = users::by_id(&mut tx, organization.id, user.id)
+        .await?
+        .filter(users::User::is_active)
+        .ok_or(SignInError::Mismatch)?;
+    row.forget(app, &mut tx).await?;
+    if let Some(hash) = stronger {
+        users::set_password(&mut tx, user.id, &hash).await?;
+    }
+    let started = sessions::start(&mut tx, &user, visitor, attempt.before.as_ref()).await?;
+    audit::record(&mut tx, organization.id, &Actor::user(user.id, visitor), Happened::to(EventKind::SignedIn, user.id))
+        .await?;
+    tx.commit().await?;
+    Ok(started)
+}
+
+/// The failures in a row that count here: the address's, or those of this known browser alone, so that
+/// strangers who guess do not shut the owner out.
+struct FailureRow(Vec<Vec<u8>>);
+
+impl FailureRow {
+    fn key(&self) -> Vec<&[u8]> {
+        self.0.iter().map(Vec::as_slice).collect()
+    }
+
+    async fn forget(&self, app: &App, tx: &mut Tx) -> Result<(), Fault> {
+        limits::succeed(app, tx, &self.key()).await
+    }
+}
+
+fn address_row(organization: OrganizationId, email: &EmailAddress) -> FailureRow {
+    FailureRow(vec![organization.uuid().as_bytes().to_vec(), email.identity().into_bytes()])
+}
+
+async fn row_of(
+    app: &App,
+    organization: OrganizationId,
+    attempt: &Attempt,
+    user: Option<&users::User>,
+) -> Result<FailureRow, Fault> {
+    let mut row = address_row(organization, &attempt.email);
+    if let (Some(known), Some(user)) = (&attempt.known, user)
+        && sessions::is_known_browser(&app.db, user.id, &known.digest()).await?
+    {
+        row.0.push(known.digest().bytes().to_vec());
+    }
+    Ok(row)
+}
+
+/// Refuses before anything is compared where there were too many wrong passwords; else counts a failure, which
+/// success takes back, so that a thousand guesses at once are counted like a thousand in a row.
+async fn may_try(app: &App, row: &FailureRow, visitor: &Visitor) -> Result<(), SignInError> {
+    let mut tx = app.db.write().await?;
+    limits::check(app, &mut tx, Limit::WrongPasswordBySource, &[visitor.source().as_bytes()])
+        .await?
+        .map_err(SignInError::TooMany)?;
+    if let Some(failures) = limits::failures(app, &mut tx, &row.key()).await? {
+        let wait = wait_for(failures.count, failures.last_at, tx.now);
+        if !wait.is_zero() {
+            return Err(SignInError::TooMany(TooMany { retry_after: wait }));
+        }
+    }
+    limits::fail(app, &mut tx, &row.key()).await?;
+    Ok(tx.commit().await?)
+}
+
+/// How long after so many failures in a row the next one must wait.
+fn wait_for(failures: i64, last_at: Timestamp, now: Timestamp) -> Duration {
+    if failures < DELAYED_FROM {
+        return Duration::ZERO;
+    }
+    if failures >= MOST {
+        return 24 * HOUR;
+    }
+    let doublings = u32::try_from((failures - DELAYED_FROM).min(10)).unwrap_or(10);
+    let pause = (Duration::from_secs(1) * 2_u32.pow(doublings)).min(15 * MINUTE);
+    now.until(last_at + pause)
+}
+
+async fn note_failure(app: &App, organization: OrganizationId, source: &str) -> Result<(), Fault> {
+    let mut tx = app.db.write().await?;
+    // Counted, whatever it says: the check before the next attempt is what refuses.
+    let _ = limits::count(app, &mut tx, Limit::WrongPasswordBySource, &[source.as_bytes()]).await?;
+    audit::count_refused(&mut tx, organization, Refused::SignIn).await?;
+    tx.commit().await
+}
+
+/// Whether this is the current password of a signed-in user, for acts that ask for it. Counted like a sign-in.
+pub async fn is_current_password(app: &App, member: &sessions::Member, typed: &str) -> Result<bool, SignInError> {
+    let Ok(password) = Password::parse_existing(typed) else { return Ok(false) };
+    let mut row = address_row(member.organization, &member.email);
+    row.0.push(member.session.uuid().as_bytes().to_vec());
+    may_try(app, &row, &member.visitor).await?;
+    let stored = users::find_secret(&app.db, member.user).await?;
+    let right = app.hashing.compare(password, stored, &member.visitor.source()).await? != Compared::Wrong;
+    if right {
+        let mut tx = app.db.write().await?;
+        row.forget(app, &mut tx).await?;
+        member.mark_password(&mut tx).await?;
+        tx.commit().await?;
+    } else {
+        note_failure(app, member.organization, &member.visitor.source()).await?;
+    }
+    Ok(right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_begins_with_the_tenth_failure_and_grows() {
+        let now = Timestamp::from_micros(1_700_000_000_000_000);
+        assert_eq!(wait_for(9, now, now), Duration::ZERO);
+        assert_eq!(wait_for(10, now, now), Duration::from_secs(1));
+        assert_eq!(wait_for(15, now, now), Duration::from_secs(32));
+        assert_eq!(wait_for(99, now, now), 15 * MINUTE);
+        assert_eq!(wait_for(15, now, now + MINUTE), Duration::ZERO);
+        assert_eq!(wait_for(100, now, now + 24 * HOUR), 24 * HOUR, "only a reset or a known browser lets in now");
+    }
+}

@@ -1,0 +1,182 @@
+//! A new password: asked for by anybody, set by whoever reads the mailbox, or by a link from a shell.
+
+use super::address_row;
+use crate::{
+    features::{
+        audit::{self, Actor, Authority, EventKind, Happened},
+        organizations::Organization,
+        sessions, users,
+        users::{Proved, User},
+    },
+    platform::{
+        App, Fault,
+        db::Tx,
+        hashing::HashError,
+        limits,
+        mail::{Cause, Kind, outbox},
+        tokens::{self, NewToken, Purpose, Token},
+        web::Visitor,
+    },
+    values::{Digest, EmailAddress, OrganizationId, Password, Secret, UserId},
+};
+
+/// Every purpose that sets a password.
+const PURPOSES: [Purpose; 3] = [Purpose::Recovery, Purpose::FirstPassword, Purpose::BreakGlass];
+
+/// Why a password was not set.
+#[derive(Debug, thiserror::Error)]
+pub enum ResetError {
+    /// No such token.
+    #[error("unknown token")]
+    Unknown,
+    /// Used, or too old.
+    #[error("token over")]
+    Over,
+    /// The hash pool is full.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// Something broke.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Somebody asks for a new password. Says nothing about whether the address has an account; the budget counts
+/// either way.
+pub(super) async fn ask(
+    app: &App,
+    organization: &Organization,
+    address: &EmailAddress,
+    visitor: &Visitor,
+) -> Result<(), Fault> {
+    let mut tx = app.db.write().await?;
+    match users::by_address(&mut tx, organization.id, address).await? {
+        Some(user) => {
+            write_recovery(app, &mut tx, &user, Cause::Anonymous, None).await?;
+            audit::record(
+                &mut tx,
+                organization.id,
+                &Actor::visitor(visitor),
+                Happened::to(EventKind::RecoveryAsked, user.id),
+            )
+            .await?;
+        }
+        None => outbox::count_only(app, &mut tx, address).await?,
+    }
+    tx.commit().await
+}
+
+/// Writes the mail that leads to `/reset/{token}`. For a deactivated user it says whom to ask, without a token.
+pub async fn write_recovery(
+    app: &App,
+    tx: &mut Tx,
+    user: &User,
+    cause: Cause,
+    actor: Option<UserId>,
+) -> Result<(), Fault> {
+    write(app, tx, user, (Kind::Recovery, Purpose::Recovery), cause, actor).await
+}
+
+/// Writes the mail with which a user whom a manager made sets a first password.
+pub async fn write_first_password(app: &App, tx: &mut Tx, user: &User, actor: Option<UserId>) -> Result<(), Fault> {
+    write(app, tx, user, (Kind::FirstPassword, Purpose::FirstPassword), Cause::Member, actor).await
+}
+
+async fn write(
+    app: &App,
+    tx: &mut Tx,
+    user: &User,
+    (kind, purpose): (Kind, Purpose),
+    cause: Cause,
+    actor: Option<UserId>,
+) -> Result<(), Fault> {
+    let message = outbox::NewMessage {
+        organization: user.organization_id,
+        kind,
+        cause,
+        to: user.email.clone(),
+        subject: user.id.subject(),
+        actor,
+    };
+    let message = outbox::write(app, tx, message).await?;
+    tokens::issue(
+        app,
+        tx,
+        NewToken { purpose, organization: user.organization_id, subject: user.id.subject() },
+        message,
+        false,
+    )
+    .await
+}
+
+/// A one-time link to set a password, shown once on the command line: changes neither role nor status.
+pub async fn make_link(app: &App, by: &Authority, user: &User) -> Result<Secret, Fault> {
+    let mut tx = app.db.write().await?;
+    let new = NewToken { purpose: Purpose::BreakGlass, organization: by.organization, subject: user.id.subject() };
+    let secret = tokens::issue_shown(&mut tx, new).await?;
+    audit::record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::RecoveryLinkMade, user.id)).await?;
+    tx.commit().await?;
+    Ok(secret)
+}
+
+/// The token behind a link, if it still sets a password, with its user. Changes nothing.
+pub(super) async fn look(app: &App, digest: &Digest) -> Result<(Token, User), ResetError> {
+    for purpose in PURPOSES {
+        let Some(token) = tokens::find(&app.db, purpose, digest).await? else { continue };
+        let organization = token.organization_id.ok_or(ResetError::Unknown)?;
+        let user = users::by_id(&app.db, organization, token.subject_id.of()).await?.ok_or(ResetError::Over)?;
+        return if token.is_open(app.db.now()) { Ok((token, user)) } else { Err(ResetError::Over) };
+    }
+    Err(ResetError::Unknown)
+}
+
+/// The organization that a link of ours belongs to, for saying that it is over.
+pub(super) async fn organization_of(app: &App, digest: &Digest) -> Result<Option<OrganizationId>, Fault> {
+    for purpose in PURPOSES {
+        if let Some(token) = tokens::find(&app.db, purpose, digest).await? {
+            return Ok(token.organization_id);
+        }
+    }
+    Ok(None)
+}
+
+/// Sets the password and ends every session and every open link of the user. Never signs in by itself.
+pub(super) async fn reset(app: &App, digest: &Digest, password: Password, visitor: &Visitor) -> Result<(), ResetError> {
+    let (token, _) = look(app, digest).await?;
+    let hash = app.hashing.hash(password, &visitor.source()).await?;
+    let mut tx = app.db.write().await?;
+    let used = tokens::use_up(&mut tx, token.purpose, digest).await?.ok_or(ResetError::Over)?;
+    let organization = used.organization_id.ok_or(ResetError::Unknown)?;
+    let user = users::by_id(&mut tx, organization, used.subject_id.of()).await?.ok_or(ResetError::Over)?;
+    users::set_password(&mut tx, user.id, &hash).await?;
+    sessions::end_all_of(&mut tx, user.id, None).await?;
+    users::end_open_tokens(&mut tx, user.id).await?;
+    forget_failures(app, &mut tx, &user).await?;
+    if used.purpose != Purpose::BreakGlass {
+        users::mark_proved(&mut tx, user.id, Proved::by_token(used.handed_over_by)).await?;
+    }
+    audit::record(&mut tx, organization, &Actor::visitor(visitor), Happened::to(EventKind::PasswordSet, user.id))
+        .await?;
+    if user.has_password {
+        write_notice(app, &mut tx, &user).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// A reset lets the owner in again, however many wrong passwords there were.
+pub async fn forget_failures(app: &App, tx: &mut Tx, user: &User) -> Result<(), Fault> {
+    limits::succeed(app, tx, &address_row(user.organization_id, &user.email).key()).await
+}
+
+/// Tells the stored address that its password was changed.
+pub async fn write_notice(app: &App, tx: &mut Tx, user: &User) -> Result<(), Fault> {
+    let message = outbox::NewMessage {
+        organization: user.organization_id,
+        kind: Kind::PasswordChanged,
+        cause: Cause::Notice,
+        to: user.email.clone(),
+        subject: user.id.subject(),
+        actor: None,
+    };
+    outbox::write(app, tx, message).await?;
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! Users: who belongs to an organization, how they came, and how their address was proved.
+//!
+//! [`create`] is the only way in, and it takes what the admission decision made.
+//!
+//! Tables: `users`, `barred_addresses`.
+
+mod model;
+mod store;
+
+pub use model::{CameBy, NewUser, Proved, ProvedHow, Role, Status, User};
+pub use store::{
+    Filter, by_address, by_id, count_by_domain, find_secret, is_barred, list, mark_proved, mark_seen, rename,
+    set_address, set_password, unbar,
+};
+
+use super::{
+    audit::{self, Actor, Authority, EventKind, Happened},
+    organizations,
+};
+use crate::{
+    platform::{
+        App, Fault,
+        db::Tx,
+        mail::outbox,
+        tokens::{self, Purpose},
+    },
+    values::{EmailAddress, FullName, UserId},
+};
+
+/// Why a user was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum UserError {
+    /// No such user in this organization.
+    #[error("no such user")]
+    Unknown,
+    /// The last active manager who can sign in stays one (decision U1).
+    #[error("the last manager")]
+    LastManager,
+    /// Something broke.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Makes a user. `None` when the address has one already: the unique index decides the race.
+pub async fn create(tx: &mut Tx, new: NewUser, actor: &Actor) -> Result<Option<User>, Fault> {
+    let organization = new.organization;
+    let Some(user) = store::insert(tx, new).await? else { return Ok(None) };
+    audit::name(tx, organization, user.id.subject(), &user.called()).await?;
+    let details = serde_json::json!({ "role": user.role.as_str(), "came_by": user.came_by.as_str(), "proved": user.proved_how.as_str() });
+    audit::record(tx, organization, actor, Happened::to(EventKind::UserCreated, user.id).with(details)).await?;
+    Ok(Some(user))
+}
+
+/// Ends a user's access; everything else stays. Holds at the next request.
+pub async fn deactivate(app: &App, by: &Authority, id: UserId) -> Result<(), UserError> {
+    let mut tx = app.db.write().await?;
+    let user = for_change(&mut tx, by, id).await?;
+    keep_one_manager(&mut tx, &user).await?;
+    store::set_status(&mut tx, id, Status::Deactivated).await?;
+    end_open_tokens(&mut tx, id).await?;
+    store::end_sessions(&mut tx, id).await?;
+    audit::record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::UserDeactivated, id)).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Gives a user their access back.
+pub async fn reactivate(app: &App, by: &Authority, id: UserId) -> Result<(), UserError> {
+    let mut tx = app.db.write().await?;
+    for_change(&mut tx, by, id).await?;
+    store::set_status(&mut tx, id, Status::Active).await?;
+    audit::record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::UserReactivated, id)).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Makes a user a manager or a member. Their sessions end, so that no old one keeps old rights.
+pub async fn change_role(app: &App, by: &Authority, id: UserId, role: Role) -> Result<User, UserError> {
+    let mut tx = app.db.write().await?;
+    let user = for_change(&mut tx, by, id).await?;
+    if user.role == role {
+        return Ok(user);
+    }
+    if role == Role::Member {
+        keep_one_manager(&mut tx, &user).await?;
+    }
+    store::set_role(&mut tx, id, role).await?;
+    store::end_sessions(&mut tx, id).await?;
+    let details = serde_json::json!({ "role": role.as_str() });
+    audit::record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::RoleChanged, id).with(details)).await?;
+    store::write_notice(app, &mut tx, &user, crate::platform::mail::Kind::RoleChanged).await?;
+    tx.commit().await?;
+    Ok(User { role, ..user })
+}
+
+/// Deletes a user for good: the account, its sessions, and its name and address in the audit log. Unless
+/// `may_return`, the address may not register through the link for two years (decision R13).
+pub async fn delete(app: &App, by: &Authority, id: UserId, may_return: bool) -> Result<(), UserError> {
+    let mut tx = app.db.write().await?;
+    let user = for_change(&mut tx, by, id).await?;
+    keep_one_manager(&mut tx, &user).await?;
+    end_open_tokens(&mut tx, id).await?;
+    outbox::forget_about(&mut tx, id.subject()).await?;
+    if !may_return {
+        store::bar(app, &mut tx, &user).await?;
+    }
+    store::delete(&mut tx, &user).await?;
+    audit::erase_name(&mut tx, id.subject()).await?;
+    let details = serde_json::json!({ "may_return": may_return });
+    audit::record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::UserDeleted, id).with(details)).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn for_change(tx: &mut Tx, by: &Authority, id: UserId) -> Result<User, UserError> {
+    organizations::lock(tx, by.organization).await?.ok_or(UserError::Unknown)?;
+    by_id(tx, by.organization, id).await?.ok_or(UserError::Unknown)
+}
+
+/// The last active manager with a credential stays (decision U1). The organization is locked, so that two
+/// managers who remove each other cannot both succeed.
+async fn keep_one_manager(tx: &mut Tx, user: &User) -> Result<(), UserError> {
+    let counts = user.role == Role::Manager && user.status == Status::Active && user.has_password;
+    if counts && store::count_other_managers(tx, user).await? == 0 {
+        return Err(UserError::LastManager);
+    }
+    Ok(())
+}
+
+/// Ends every link that could set this user's password or change their address.
+pub async fn end_open_tokens(tx: &mut Tx, id: UserId) -> Result<(), Fault> {
+    for purpose in [Purpose::FirstPassword, Purpose::Recovery, Purpose::BreakGlass] {
+        tokens::end_all(tx, purpose, id.subject()).await?;
+    }
+    Ok(())
+}
+
+/// What a user is called before they say: the part of the address before the `@`.
+pub fn name_from_address(address: &EmailAddress) -> FullName {
+    let fallback = || "New user".parse().ok();
+    #[expect(clippy::expect_used, reason = "the fallback is a constant that a test parses")]
+    address.local().parse().ok().or_else(fallback).expect("a name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_no_name_yet_is_called_by_the_address() {
+        let called = |address: &str| name_from_address(&address.parse().unwrap()).to_string();
+        assert_eq!(called("ada.lovelace@acme.com"), "ada.lovelace");
+        assert_eq!(called("#$@acme.com"), "New user");
+    }
+}

@@ -1,0 +1,318 @@
+use std::{collections::HashMap, time::Duration};
+
+use super::{NewUser, Proved, Role, Status, User};
+use crate::{
+    platform::{
+        App, Fault,
+        db::{Db, Target, Tx, query},
+        keys::Purpose,
+        mail::{Cause, Kind, outbox},
+    },
+    values::{Domain, EmailAddress, FullName, OrganizationId, Timestamp, UserId, kinds},
+};
+
+/// How long an address that may not return is remembered (decision R13).
+const BARRED: Duration = Duration::from_secs(2 * 365 * 24 * 60 * 60);
+
+/// What a search looks through: ASCII case does not matter, nothing has a meaning of its own.
+fn search_key(email: &EmailAddress, name: &FullName) -> String {
+    format!("{email}\n{name}").to_ascii_lowercase()
+}
+
+pub(super) async fn insert(tx: &mut Tx, new: NewUser) -> Result<Option<User>, Fault> {
+    let email = new.admitted.address();
+    let now = tx.now;
+    query(
+        "insert into users (id, organization_id, email, email_key, email_domain, full_name, search_key, role, status,
+                password_hash, password_set_at, proved_how, proved_by, proved_at, came_by, came_by_id, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+         on conflict (organization_id, email_key) do nothing
+         returning id, organization_id, email, full_name, role, status, password_hash is not null as has_password,
+                   proved_how, proved_by, came_by, created_at, seen_at",
+    )
+    .bind(tx.new_id::<kinds::User>())
+    .bind(new.organization)
+    .bind(email)
+    .bind(email.identity())
+    .bind(email.domain())
+    .bind(&new.full_name)
+    .bind(search_key(email, &new.full_name))
+    .bind(new.role)
+    .bind(Status::Active)
+    .bind(new.password_hash.clone())
+    .bind(new.password_hash.map(|_| now))
+    .bind(new.proved.how)
+    .bind(new.proved.by)
+    .bind((new.proved.how != super::ProvedHow::NotYet).then_some(now))
+    .bind(new.came_by)
+    .bind(new.came_by_id)
+    .bind(now)
+    .optional(tx)
+    .await
+}
+
+/// By id, within one organization.
+pub async fn by_id<'a>(
+    on: impl Into<Target<'a>>,
+    organization: OrganizationId,
+    id: UserId,
+) -> Result<Option<User>, Fault> {
+    query(
+        "select id, organization_id, email, full_name, role, status, password_hash is not null as has_password,
+                proved_how, proved_by, came_by, created_at, seen_at
+           from users where organization_id = $1 and id = $2",
+    )
+    .bind(organization)
+    .bind(id)
+    .optional(on)
+    .await
+}
+
+/// By address, within one organization.
+pub async fn by_address<'a>(
+    on: impl Into<Target<'a>>,
+    organization: OrganizationId,
+    email: &EmailAddress,
+) -> Result<Option<User>, Fault> {
+    query(
+        "select id, organization_id, email, full_name, role, status, password_hash is not null as has_password,
+                proved_how, proved_by, came_by, created_at, seen_at
+           from users where organization_id = $1 and email_key = $2",
+    )
+    .bind(organization)
+    .bind(email.identity())
+    .optional(on)
+    .await
+}
+
+/// The stored hash of a user's password, for comparing and for nothing else.
+pub async fn find_secret(db: &Db, id: UserId) -> Result<Option<String>, Fault> {
+    let found: Option<(Option<String>,)> =
+        query("select password_hash from users where id = $1").bind(id).optional(db).await?;
+    Ok(found.and_then(|(hash,)| hash))
+}
+
+/// Which users to list: everything left empty is every one.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Part of a name or address.
+    pub search: Option<String>,
+    /// With this role.
+    pub role: Option<Role>,
+    /// With this status.
+    pub status: Option<Status>,
+    /// With an address of exactly this domain.
+    pub domain: Option<Domain>,
+    /// The last address and id of the page before.
+    pub after: Option<(String, UserId)>,
+}
+
+/// A page of users by address; one more than asked for says that there is another page.
+pub async fn list(db: &Db, organization: OrganizationId, filter: &Filter, limit: i64) -> Result<Vec<User>, Fault> {
+    let (after_key, after_id) = filter.after.clone().unzip();
+    query(
+        "select id, organization_id, email, full_name, role, status, password_hash is not null as has_password,
+                proved_how, proved_by, came_by, created_at, seen_at
+           from users
+          where organization_id = $1
+            and ($2 is null or search_key like $2 escape '\\')
+            and ($3 is null or role = $3) and ($4 is null or status = $4) and ($5 is null or email_domain = $5)
+            and ($6 is null or (email_key, id) > ($6, $7))
+          order by email_key, id limit $8",
+    )
+    .bind(organization)
+    .bind(filter.search.as_deref().map(like))
+    .bind(filter.role.map(Role::as_str))
+    .bind(filter.status.map(Status::as_str))
+    .bind(filter.domain.as_ref().map(Domain::as_str))
+    .bind(after_key)
+    .bind(after_id)
+    .bind(limit + 1)
+    .all(db)
+    .await
+}
+
+fn like(search: &str) -> String {
+    let literal = search.to_ascii_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    format!("%{literal}%")
+}
+
+/// How many users there are of each domain.
+pub async fn count_by_domain(db: &Db, organization: OrganizationId) -> Result<HashMap<Domain, i64>, Fault> {
+    let rows: Vec<(Domain, i64)> =
+        query("select email_domain, count(*) from users where organization_id = $1 group by email_domain")
+            .bind(organization)
+            .all(db)
+            .await?;
+    Ok(rows.into_iter().collect())
+}
+
+pub(super) async fn count_other_managers(tx: &mut Tx, user: &User) -> Result<i64, Fault> {
+    let (count,): (i64,) = query(
+        "select count(*) from users
+          where organization_id = $1 and role = $2 and status = $3 and password_hash is not null and id <> $4",
+    )
+    .bind(user.organization_id)
+    .bind(Role::Manager)
+    .bind(Status::Active)
+    .bind(user.id)
+    .one(tx)
+    .await?;
+    Ok(count)
+}
+
+pub(super) async fn set_status(tx: &mut Tx, id: UserId, status: Status) -> Result<(), Fault> {
+    let since = (status == Status::Deactivated).then_some(tx.now);
+    query("update users set status = $1, deactivated_at = $2 where id = $3")
+        .bind(status)
+        .bind(since)
+        .bind(id)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn set_role(tx: &mut Tx, id: UserId, role: Role) -> Result<(), Fault> {
+    query("update users set role = $1 where id = $2").bind(role).bind(id).execute(tx).await?;
+    Ok(())
+}
+
+/// Ends a user's sessions with the change that ends their meaning. (A session is the sessions feature's; the
+/// row goes with the user that it belongs to.)
+pub(super) async fn end_sessions(tx: &mut Tx, id: UserId) -> Result<(), Fault> {
+    query("delete from sessions where user_id = $1").bind(id).execute(tx).await?;
+    Ok(())
+}
+
+pub(super) async fn write_notice(app: &App, tx: &mut Tx, user: &User, kind: Kind) -> Result<(), Fault> {
+    let notice = outbox::NewMessage {
+        organization: user.organization_id,
+        kind,
+        cause: Cause::Notice,
+        to: user.email.clone(),
+        subject: user.id.subject(),
+        actor: None,
+    };
+    outbox::write(app, tx, notice).await?;
+    Ok(())
+}
+
+/// Stores the hash of a new password.
+pub async fn set_password(tx: &mut Tx, id: UserId, hash: &str) -> Result<(), Fault> {
+    let now = tx.now;
+    query("update users set password_hash = $1, password_set_at = $2 where id = $3")
+        .bind(hash)
+        .bind(now)
+        .bind(id)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Notes how an address was proved, where nothing better was known.
+pub async fn mark_proved(tx: &mut Tx, id: UserId, proved: Proved) -> Result<(), Fault> {
+    let now = tx.now;
+    query("update users set proved_how = $1, proved_by = $2, proved_at = $3 where id = $4 and proved_how <> 'mail'")
+        .bind(proved.how)
+        .bind(proved.by)
+        .bind(now)
+        .bind(id)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Stores a new name.
+pub async fn rename(tx: &mut Tx, user: &User, name: &FullName) -> Result<(), Fault> {
+    query("update users set full_name = $1, search_key = $2 where id = $3")
+        .bind(name)
+        .bind(search_key(&user.email, name))
+        .bind(user.id)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Stores a new address with how it was proved. `false` when another user has it.
+pub async fn set_address(tx: &mut Tx, user: &User, email: &EmailAddress, proved: Proved) -> Result<bool, Fault> {
+    let now = tx.now;
+    let changed = query(
+        "update users set email = $1, email_key = $2, email_domain = $3, search_key = $4, proved_how = $5, proved_by = $6, proved_at = $7
+          where id = $8 and not exists (select 1 from users other where other.organization_id = $9 and other.email_key = $2 and other.id <> $8)",
+    )
+    .bind(email)
+    .bind(email.identity())
+    .bind(email.domain())
+    .bind(search_key(email, &user.full_name))
+    .bind(proved.how)
+    .bind(proved.by)
+    .bind(now)
+    .bind(user.id)
+    .bind(user.organization_id)
+    .execute(tx)
+    .await?;
+    Ok(changed == 1)
+}
+
+/// Writes when users were here last, gathered in memory.
+pub async fn mark_seen(tx: &mut Tx, id: UserId, at: Timestamp) -> Result<(), Fault> {
+    query("update users set seen_at = $1 where id = $2 and (seen_at is null or seen_at < $1)")
+        .bind(at)
+        .bind(id)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Deletes the row and everything that goes with it, the finished registrations of the address too.
+pub(super) async fn delete(tx: &mut Tx, user: &User) -> Result<(), Fault> {
+    query("delete from sessions where user_id = $1").bind(user.id).execute(&mut *tx).await?;
+    query("delete from users where id = $1").bind(user.id).execute(tx).await?;
+    Ok(())
+}
+
+fn address_hash(app: &App, organization: OrganizationId, email: &EmailAddress) -> Vec<u8> {
+    app.keys.mac(Purpose::BarredAddress, &[organization.uuid().as_bytes(), email.identity().as_bytes()])
+}
+
+pub(super) async fn bar(app: &App, tx: &mut Tx, user: &User) -> Result<(), Fault> {
+    let until = tx.now + BARRED;
+    query(
+        "insert into barred_addresses (organization_id, address_hash, until) values ($1, $2, $3)
+         on conflict (organization_id, address_hash) do update set until = $3",
+    )
+    .bind(user.organization_id)
+    .bind(address_hash(app, user.organization_id, &user.email))
+    .bind(until)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Whether an address may not come back through the link.
+pub async fn is_barred<'a>(
+    app: &App,
+    on: impl Into<Target<'a>>,
+    now: Timestamp,
+    organization: OrganizationId,
+    email: &EmailAddress,
+) -> Result<bool, Fault> {
+    let found: Option<(Timestamp,)> =
+        query("select until from barred_addresses where organization_id = $1 and address_hash = $2 and until > $3")
+            .bind(organization)
+            .bind(address_hash(app, organization, email))
+            .bind(now)
+            .optional(on)
+            .await?;
+    Ok(found.is_some())
+}
+
+/// A new invitation always wins: the address may come back.
+pub async fn unbar(app: &App, tx: &mut Tx, organization: OrganizationId, email: &EmailAddress) -> Result<(), Fault> {
+    query("delete from barred_addresses where organization_id = $1 and address_hash = $2")
+        .bind(organization)
+        .bind(address_hash(app, organization, email))
+        .execute(tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,347 @@
+//! The outbox: messages written with their cause, claimed by a lease, delivered at least once.
+
+use std::time::Duration;
+
+use super::{Cause, Kind, Mail, SendError, State};
+use crate::{
+    platform::{
+        App, Fault,
+        db::{Db, FromRow, Tx, query},
+        limits, tokens,
+    },
+    values::{DAY, EmailAddress, MINUTE, MessageId, OrganizationId, SubjectId, Timestamp, UserId},
+};
+
+/// How long one delivery may take before another worker may try.
+const LEASE: Duration = Duration::from_secs(2 * 60);
+/// Undelivered mail is retried this long, then shown as failed.
+const GIVE_UP: Duration = DAY;
+/// Messages delivered at once.
+const BATCH: i64 = 8;
+/// How long ended messages are shown in the portal.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// A message in the outbox.
+#[derive(Debug, Clone, FromRow)]
+pub struct Message {
+    /// Its id; its link and code are derived from it.
+    pub id: MessageId,
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// What it says.
+    pub kind: Kind,
+    /// Who it goes to.
+    pub to_email: EmailAddress,
+    /// What it is about; the kind says which kind of thing.
+    pub subject_id: SubjectId,
+    /// Who caused it.
+    pub actor_id: Option<UserId>,
+    /// Where it stands.
+    pub state: State,
+    /// When it may leave, or is tried again.
+    pub due_at: Timestamp,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// When it was tried first.
+    pub first_tried_at: Option<Timestamp>,
+    /// What the mail server said last.
+    pub last_error: Option<String>,
+    /// When it was written.
+    pub created_at: Timestamp,
+}
+
+/// What a new message is.
+pub struct NewMessage {
+    /// Whose it is.
+    pub organization: OrganizationId,
+    /// What it says.
+    pub kind: Kind,
+    /// Who causes it.
+    pub cause: Cause,
+    /// Who it goes to.
+    pub to: EmailAddress,
+    /// What it is about.
+    pub subject: SubjectId,
+    /// Who causes it, where that is a user.
+    pub actor: Option<UserId>,
+}
+
+/// What the outbox asks of the features: the words of a message when it leaves, and to be told when it failed.
+pub trait Words: Send + Sync {
+    /// The message's words, or nothing when its cause has ended.
+    fn words(&self, app: &App, message: &Message) -> impl Future<Output = Result<Option<Mail>, Fault>> + Send;
+    /// The message was refused for good.
+    fn failed(&self, tx: &mut Tx, message: &Message) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+/// Writes a message into the outbox. It leaves if, and only if, this transaction commits.
+pub async fn write(app: &App, tx: &mut Tx, new: NewMessage) -> Result<MessageId, Fault> {
+    let id = tx.new_id();
+    let mut due_at = tx.now;
+    if new.cause == Cause::Anonymous {
+        let slot = limits::take_mail_slot(app, tx, &new.to, id).await?;
+        due_at = slot.due_at;
+        if let Some(older) = slot.instead_of {
+            end(tx, older, State::Dropped, None).await?;
+        }
+    }
+    query(
+        "insert into messages (id, organization_id, kind, cause, to_email, subject_id, actor_id, state, due_at, attempts, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10)",
+    )
+    .bind(id)
+    .bind(new.organization)
+    .bind(new.kind)
+    .bind(new.cause)
+    .bind(&new.to)
+    .bind(new.subject)
+    .bind(new.actor)
+    .bind(State::Waiting)
+    .bind(due_at)
+    .bind(tx.now)
+    .execute(tx)
+    .await?;
+    tx.wakes_the_worker();
+    Ok(id)
+}
+
+/// Counts an anonymous request that sends nothing, so that the budget tells nobody whether mail resulted.
+pub async fn count_only(app: &App, tx: &mut Tx, to: &EmailAddress) -> Result<(), Fault> {
+    let nothing = tx.new_id();
+    let slot = limits::take_mail_slot(app, tx, to, nothing).await?;
+    match slot.instead_of {
+        Some(older) => end(tx, older, State::Dropped, None).await,
+        None => Ok(()),
+    }
+}
+
+async fn end(tx: &mut Tx, id: MessageId, state: State, handed_over_by: Option<UserId>) -> Result<(), Fault> {
+    let now = tx.now;
+    query("update messages set state = $1, ended_at = $2, lease_until = null, handed_over_by = $3 where id = $4 and state = $5")
+        .bind(state)
+        .bind(now)
+        .bind(handed_over_by)
+        .bind(id)
+        .bind(State::Waiting)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Drops the waiting messages about a subject: their cause has ended.
+pub async fn drop_about(tx: &mut Tx, subject: SubjectId) -> Result<(), Fault> {
+    let now = tx.now;
+    query("update messages set state = $1, ended_at = $2 where subject_id = $3 and state = $4")
+        .bind(State::Dropped)
+        .bind(now)
+        .bind(subject)
+        .bind(State::Waiting)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Forgets every message about a subject: it was deleted, and its address with it.
+pub async fn forget_about(tx: &mut Tx, subject: SubjectId) -> Result<(), Fault> {
+    query("delete from messages where subject_id = $1").bind(subject).execute(tx).await?;
+    Ok(())
+}
+
+/// Delivers what is due. Says whether there was anything.
+pub async fn deliver_due<W: Words + Clone + 'static>(app: &App, words: &W) -> Result<bool, Fault> {
+    if !app.mailer.delivers() {
+        return Ok(false);
+    }
+    let claimed = claim(app).await?;
+    let found = !claimed.is_empty();
+    let mut deliveries = tokio::task::JoinSet::new();
+    for message in claimed {
+        let (app, words) = (app.clone(), words.clone());
+        deliveries.spawn(async move { deliver(&app, &words, &message).await });
+    }
+    while let Some(delivery) = deliveries.join_next().await {
+        if let Ok(Err(fault)) = delivery {
+            tracing::error!(error = %fault, "a message stays in the outbox");
+        }
+    }
+    Ok(found)
+}
+
+const CLAIM: &str = "update messages set lease_until = $1, attempts = attempts + 1, first_tried_at = coalesce(first_tried_at, $2)
+  where id in (select id from messages
+                where state = 'waiting' and due_at <= $2 and (lease_until is null or lease_until < $2)
+                order by due_at, id limit $3)
+ returning id, organization_id, kind, to_email, subject_id, actor_id, state, due_at, attempts, first_tried_at, last_error, created_at";
+
+async fn claim(app: &App) -> Result<Vec<Message>, Fault> {
+    let any: Option<(MessageId,)> =
+        query("select id from messages where state = 'waiting' and due_at <= $1 and (lease_until is null or lease_until < $1) limit 1")
+            .bind(app.db.now())
+            .optional(&app.db)
+            .await?;
+    if any.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut tx = app.db.write().await?;
+    let now = tx.now;
+    let claimed: Vec<Message> = query(CLAIM).bind(now + LEASE).bind(now).bind(BATCH).all(&mut tx).await?;
+    for message in &claimed {
+        tokens::going_out(&mut tx, message.id).await?;
+    }
+    tx.commit().await?;
+    Ok(claimed)
+}
+
+async fn deliver<W: Words>(app: &App, words: &W, message: &Message) -> Result<(), Fault> {
+    let Some(mail) = words.words(app, message).await? else {
+        let mut tx = app.db.write().await?;
+        end(&mut tx, message.id, State::Dropped, None).await?;
+        return tx.commit().await;
+    };
+    let sent = app.mailer.send(&mail).await;
+    let mut tx = app.db.write().await?;
+    match sent {
+        Ok(()) => {
+            tokens::delivered(&mut tx, message.id, None).await?;
+            end(&mut tx, message.id, State::Delivered, None).await?;
+        }
+        Err(error) => not_sent(&mut tx, words, message, &error).await?,
+    }
+    tx.commit().await
+}
+
+async fn not_sent<W: Words>(tx: &mut Tx, words: &W, message: &Message, error: &SendError) -> Result<(), Fault> {
+    let now = tx.now;
+    let retry_at = now + wait_after(message.attempts);
+    let too_late = message.first_tried_at.unwrap_or(now) + GIVE_UP < retry_at;
+    let for_good = matches!(error, SendError::Permanent(_)) || too_late;
+    tracing::warn!(message = %message.id, attempts = message.attempts, for_good, "a message was not delivered");
+    query("update messages set last_error = $1, due_at = $2, lease_until = null where id = $3 and state = $4")
+        .bind(error.to_string())
+        .bind(if for_good { message.due_at } else { retry_at })
+        .bind(message.id)
+        .bind(State::Waiting)
+        .execute(&mut *tx)
+        .await?;
+    if for_good {
+        end(tx, message.id, State::Failed, None).await?;
+        words.failed(tx, message).await?;
+    }
+    Ok(())
+}
+
+/// Half a minute, then twice as long each time, at most an hour.
+fn wait_after(attempts: i64) -> Duration {
+    let doublings = u32::try_from(attempts.clamp(1, 8)).unwrap_or(8) - 1;
+    (MINUTE / 2 * 2_u32.pow(doublings)).min(60 * MINUTE)
+}
+
+/// A manager passes a waiting message on by other means. `false` when it does not wait any more.
+pub async fn hand_over(tx: &mut Tx, organization: OrganizationId, id: MessageId, by: UserId) -> Result<bool, Fault> {
+    let now = tx.now;
+    let changed = query(
+        "update messages set state = $1, ended_at = $2, handed_over_by = $3
+          where id = $4 and organization_id = $5 and state in ('waiting', 'failed')",
+    )
+    .bind(State::HandedOver)
+    .bind(now)
+    .bind(by)
+    .bind(id)
+    .bind(organization)
+    .execute(&mut *tx)
+    .await?;
+    if changed == 0 {
+        return Ok(false);
+    }
+    tokens::delivered(tx, id, Some(by)).await?;
+    Ok(true)
+}
+
+/// One message of an organization.
+pub async fn find(db: &Db, organization: OrganizationId, id: MessageId) -> Result<Option<Message>, Fault> {
+    query(
+        "select id, organization_id, kind, to_email, subject_id, actor_id, state, due_at, attempts, first_tried_at, last_error, created_at
+           from messages where organization_id = $1 and id = $2",
+    )
+    .bind(organization)
+    .bind(id)
+    .optional(db)
+    .await
+}
+
+/// A page of an organization's messages in one state, newest first, before `before`; one more than asked for
+/// says that there is another page.
+pub async fn list(
+    db: &Db,
+    organization: OrganizationId,
+    state: State,
+    before: Option<(Timestamp, MessageId)>,
+    limit: i64,
+) -> Result<Vec<Message>, Fault> {
+    let (at, id) = before.unzip();
+    query(
+        "select id, organization_id, kind, to_email, subject_id, actor_id, state, due_at, attempts, first_tried_at, last_error, created_at
+           from messages
+          where organization_id = $1 and state = $2 and ($3 is null or (created_at, id) < ($3, $4))
+          order by created_at desc, id desc limit $5",
+    )
+    .bind(organization)
+    .bind(state)
+    .bind(at)
+    .bind(id)
+    .bind(limit + 1)
+    .all(db)
+    .await
+}
+
+/// How the newest message about a subject stands, and since when it waits.
+#[derive(Debug, Clone, FromRow)]
+pub struct Standing {
+    /// Where it stands.
+    pub state: State,
+    /// When it may leave, or is tried again.
+    pub due_at: Timestamp,
+    /// How often it was tried.
+    pub attempts: i64,
+}
+
+/// How the newest message about a subject stands.
+pub async fn standing(db: &Db, subject: SubjectId) -> Result<Option<Standing>, Fault> {
+    query(
+        "select state, due_at, attempts from messages where subject_id = $1 order by created_at desc, id desc limit 1",
+    )
+    .bind(subject)
+    .optional(db)
+    .await
+}
+
+/// How many messages of an organization wait, and how many failed.
+pub async fn backlog(db: &Db, organization: OrganizationId) -> Result<(i64, i64), Fault> {
+    query(
+        "select (select count(*) from messages where organization_id = $1 and state = 'waiting'),
+                (select count(*) from messages where organization_id = $1 and state = 'failed')",
+    )
+    .bind(organization)
+    .one(db)
+    .await
+}
+
+/// Forgets messages that ended long ago.
+pub async fn clean_up(tx: &mut Tx) -> Result<(), Fault> {
+    let long_ago = tx.now - KEPT;
+    query("delete from messages where ended_at < $1").bind(long_ago).execute(tx).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_between_attempts_grows_to_an_hour() {
+        assert_eq!(wait_after(1), MINUTE / 2);
+        assert_eq!(wait_after(2), MINUTE);
+        assert_eq!(wait_after(8), 60 * MINUTE);
+        assert_eq!(wait_after(1_000), 60 * MINUTE);
+    }
+}

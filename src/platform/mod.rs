@@ -1,0 +1,71 @@
+//! The platform: database, web, mail, keys, limits, hashing. It knows the values and names no feature.
+
+pub mod config;
+pub mod db;
+pub mod hashing;
+pub mod keys;
+pub mod limits;
+pub mod mail;
+pub mod tokens;
+pub mod web;
+
+use std::sync::Arc;
+
+use crate::values::{Randomness, RequestId, Secret};
+
+/// Everything that a request or a worker may need. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// The database.
+    pub db: db::Db,
+    /// The settings, read once.
+    pub config: Arc<config::Config>,
+    /// The server's key.
+    pub keys: Arc<keys::Keys>,
+    /// The password hash pool.
+    pub hashing: hashing::Hashing,
+    /// How mail leaves.
+    pub mailer: mail::Mailer,
+    /// What is counted in memory and written in batches.
+    pub tallies: Arc<limits::Tallies>,
+    /// Where randomness comes from outside a write.
+    pub randomness: Randomness,
+}
+
+impl App {
+    /// A new 256-bit secret, for a browser.
+    pub fn new_secret(&self) -> Secret {
+        self.randomness.secret()
+    }
+
+    /// A name for a request, in the log and in audit events.
+    pub fn new_request_id(&self) -> RequestId {
+        RequestId::new(self.db.now(), self.randomness.bytes())
+    }
+}
+
+/// Something broke that no person can mend by typing differently. Logged once, at the edge, with the
+/// request's id; shown as "something went wrong" with that id.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A page or a mail did not render.
+    #[error("a template did not render: {0}")]
+    Template(#[from] askama::Error),
+    /// A key, a seal or a stored hash did not work.
+    #[error("a cryptographic operation failed")]
+    Crypto,
+    /// Stored data breaks a rule of its own.
+    #[error("stored data is not as it must be: {0}")]
+    Data(&'static str),
+}
+
+impl Fault {
+    /// Whether coming back in a moment may help: the database was busy, not broken.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::PoolTimedOut))
+            || matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("5"))
+    }
+}

@@ -1,0 +1,136 @@
+use std::{
+    ops::{Add, Sub},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+/// One minute, for lifetimes that read as sentences.
+pub const MINUTE: Duration = Duration::from_secs(60);
+/// One hour.
+pub const HOUR: Duration = Duration::from_secs(60 * 60);
+/// One day of 24 hours.
+pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A moment in microseconds since 1970, the precision that both databases keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// From microseconds since 1970.
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since 1970.
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// How long until `later`; zero when it has passed.
+    pub fn until(self, later: Self) -> Duration {
+        Duration::from_micros(u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0))
+    }
+
+    /// RFC 3339 in UTC to the second, for `<time datetime>` and for programs.
+    pub fn rfc3339(self) -> String {
+        self.format("%Y-%m-%dT%H:%M:%SZ")
+    }
+
+    /// For people without scripts: the day and the minute, and that it is UTC.
+    pub fn readable(self) -> String {
+        self.format("%Y-%m-%d %H:%M UTC")
+    }
+
+    /// The day in UTC, as `2026-11-22`.
+    pub fn day(self) -> String {
+        self.format("%Y-%m-%d")
+    }
+
+    /// The beginning of this moment's hour: what is counted by hour is counted under it.
+    pub fn hour(self) -> Self {
+        let hour = 3_600_000_000;
+        Self(self.0.div_euclid(hour) * hour)
+    }
+
+    fn format(self, pattern: &str) -> String {
+        jiff::Timestamp::from_microsecond(self.0).map(|t| t.strftime(pattern).to_string()).unwrap_or_default()
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// Tells the time. Tests hold one that stands still until it is told to move.
+#[derive(Debug, Clone)]
+pub enum Clock {
+    /// The machine's clock.
+    System,
+    /// Stands still; moved by [`Clock::advance`].
+    Still(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// A clock that stands at `start`.
+    pub fn still_at(start: Timestamp) -> Self {
+        Self::Still(Arc::new(AtomicI64::new(start.0)))
+    }
+
+    /// Moves a still clock forward; a system clock moves by itself.
+    pub fn advance(&self, span: Duration) {
+        if let Self::Still(now) = self {
+            now.fetch_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
+        }
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::System => Timestamp(jiff::Timestamp::now().as_microsecond()),
+            Self::Still(now) => Timestamp(now.load(Ordering::SeqCst)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_reads_as_rfc_3339_and_as_words() {
+        let moment = Timestamp::from_micros(1_795_356_123_456_789);
+        assert_eq!(moment.rfc3339(), "2026-11-22T14:02:03Z");
+        assert_eq!(moment.readable(), "2026-11-22 14:02 UTC");
+        assert_eq!(moment.hour().rfc3339(), "2026-11-22T14:00:00Z");
+    }
+
+    #[test]
+    fn what_has_passed_is_zero_away() {
+        let now = Timestamp::from_micros(5_000_000);
+        assert_eq!(now.until(Timestamp::from_micros(4_000_000)), Duration::ZERO);
+        assert_eq!(now.until(now + MINUTE), MINUTE);
+    }
+
+    #[test]
+    fn a_still_clock_moves_only_when_told() {
+        let clock = Clock::still_at(Timestamp::from_micros(0));
+        assert_eq!(clock.now(), clock.now());
+        clock.advance(DAY);
+        assert_eq!(clock.now(), Timestamp::from_micros(0) + DAY);
+    }
+}

@@ -1,0 +1,76 @@
+//! A person with nothing but the link becomes a user.
+
+use vestibule::values::{HOUR, MINUTE};
+
+use crate::support::{Opened as _, PASSWORD, TestApp};
+
+#[tokio::test]
+async fn a_person_with_nothing_but_the_link_ends_in_the_account() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let mut ada = app.browser();
+
+    assert!(ada.get(&acme.link).await.says("Join Acme"));
+    let sent = ada.post(&acme.link, &[("email", "Ada@ACME.com")]).await;
+    let waiting = ada.follow(sent).await;
+    assert!(waiting.says("Check your mail") && waiting.says("Ada@acme.com"), "{}", waiting.html);
+
+    let mail = app.mail_to("Ada@acme.com").await;
+    let entered =
+        ada.post("/join/code", &[("registration", &waiting.input("registration")), ("code", &mail.code())]).await;
+    let details = ada.follow(entered).await;
+    assert!(details.says("Almost there"), "{}", details.html);
+
+    let fields = [
+        ("registration", details.input("registration")),
+        ("full_name", "Ada Lovelace".to_owned()),
+        ("password", PASSWORD.to_owned()),
+    ];
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let finished = ada.post("/join/details", &fields).await;
+    assert_eq!((finished.status, finished.location.as_deref()), (303, Some("/account")), "{}", finished.html);
+}
+
+#[tokio::test]
+async fn the_mails_link_finishes_on_any_device() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let mut laptop = app.browser();
+    laptop.post(&acme.link, &[("email", "ada@acme.com")]).await;
+
+    let link = app.mail_to("ada@acme.com").await.link();
+    let mut phone = app.browser();
+    assert!(phone.get(&link).await.says("You join Acme as ada@acme.com"));
+    let finished = phone.post(&link, &[("full_name", "Ada"), ("password", PASSWORD)]).await;
+    assert_eq!(finished.location.as_deref(), Some("/account"), "{}", finished.html);
+    let again = phone.post(&link, &[("full_name", "Ada"), ("password", PASSWORD)]).await;
+    assert_eq!(again.location.as_deref(), Some("/o/acme/login"), "what has succeeded leads on");
+}
+
+#[tokio::test]
+async fn a_mail_link_does_not_work_forever() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    app.browser().post(&acme.link, &[("email", "ada@acme.com")]).await;
+    let link = app.mail_to("ada@acme.com").await.link();
+
+    app.advance(25 * HOUR);
+    let page = app.browser().get(&link).await;
+    assert_eq!(page.status, 410);
+    assert!(page.says("Start again from your invite link"), "{}", page.html);
+}
+
+#[tokio::test]
+async fn the_same_form_within_a_minute_sends_one_mail() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let mut ada = app.browser();
+    ada.get(&acme.link).await;
+    let first = ada.post(&acme.link, &[("email", "ada@acme.com")]).await;
+    let second = ada.post(&acme.link, &[("email", "ada@acme.com")]).await;
+    assert_eq!(first.location, second.location);
+    assert_eq!(app.all_mail_to("ada@acme.com").await.len(), 1);
+    app.advance(2 * MINUTE);
+    ada.post(&acme.link, &[("email", "ada@acme.com")]).await;
+    assert_eq!(app.all_mail_to("ada@acme.com").await.len(), 2);
+}

@@ -1,0 +1,11 @@
+//! Stories told at the door: a whole server in each test, driven as a browser would, its mail opened.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod join;
+mod support;

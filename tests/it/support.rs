@@ -1,0 +1,304 @@
+//! A whole Vestibule in one test: its own database, a still clock, captured mail, and browsers.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::ConnectInfo,
+    http::{HeaderMap, Request, header},
+};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+use vestibule::{
+    platform::{
+        App,
+        config::Written,
+        db::{Db, Tx},
+        hashing::{Hashing, Strength},
+        keys::Keys,
+        limits::Tallies,
+        mail::{Captured, Mail, Mailer},
+    },
+    values::{Clock, Randomness, Timestamp},
+    worker,
+};
+
+/// The public address of the servers in tests.
+pub const ORIGIN: &str = "https://id.vestibule.test";
+/// A password that every rule accepts.
+pub const PASSWORD: &str = "seven purple herons dance";
+
+/// A server in a test.
+pub struct TestApp {
+    pub app: App,
+    pub clock: Clock,
+    pub mail: Captured,
+    _folder: TempDir,
+}
+
+/// An organization with its first manager signed in.
+pub struct Acme {
+    pub manager: Browser,
+    /// The path of the invite link.
+    pub link: String,
+}
+
+impl TestApp {
+    /// With a mail server that takes everything.
+    pub async fn start() -> Self {
+        let mail = Captured::default();
+        Self::start_with(Mailer::Captured(mail.clone()), mail, Strength::new(64, 1)).await
+    }
+
+    /// Without a mail server.
+    pub async fn start_without_mail() -> Self {
+        Self::start_with(Mailer::Portal, Captured::default(), Strength::new(64, 1)).await
+    }
+
+    /// With another strength of hashes.
+    pub async fn start_with(mailer: Mailer, mail: Captured, strength: Strength) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let written = Written {
+            public_url: Some(ORIGIN.to_owned()),
+            data_dir: Some(folder.path().to_owned()),
+            trusted_proxies: Some("10.0.0.0/8".to_owned()),
+            ..Written::default()
+        };
+        let config = written.parse().unwrap();
+        let clock = Clock::still_at(Timestamp::from_micros(1_795_356_000_000_000));
+        let randomness = Randomness::System;
+        let keys = Keys::open(&config.key_file, &randomness).unwrap();
+        let db = Db::open(&config.database, clock.clone(), randomness.clone()).await.unwrap();
+        keys.check(&db, &config.key_file).await.unwrap();
+        let app = App {
+            db,
+            config: Arc::new(config),
+            keys: Arc::new(keys),
+            hashing: Hashing::start(1, strength, randomness.clone()),
+            mailer,
+            tallies: Arc::new(Tallies::default()),
+            randomness,
+        };
+        Self { app, clock, mail, _folder: folder }
+    }
+
+    /// A new browser, at its own client address.
+    pub fn browser(&self) -> Browser {
+        Browser {
+            router: vestibule::router(&self.app),
+            cookies: BTreeMap::new(),
+            address: "192.0.2.7:50000".parse().unwrap(),
+            forwarded_for: None,
+        }
+    }
+
+    /// Sets the organization up as its first manager would.
+    pub async fn acme(&self) -> Acme {
+        let address = vestibule::features::set_up::address_for_this_start(&self.app).await.unwrap().unwrap();
+        let mut manager = self.browser();
+        manager.get(address.strip_prefix(ORIGIN).unwrap()).await;
+        let page = manager
+            .post(
+                "/setup",
+                &[
+                    ("organization_name", "Acme"),
+                    ("full_name", "Mia Manager"),
+                    ("email", "mia@acme.com"),
+                    ("password", PASSWORD),
+                ],
+            )
+            .await;
+        assert_eq!(page.status, 303, "{}", page.html);
+        let welcome = manager.get("/settings/welcome").await;
+        let link = welcome.input("link").strip_prefix(ORIGIN).unwrap().to_owned();
+        Acme { manager, link }
+    }
+
+    /// Joins by the link and the mail's link, all the way.
+    pub async fn join(&self, link: &str, email: &str, name: &str) -> Browser {
+        let mut browser = self.browser();
+        browser.get(link).await;
+        browser.post(link, &[("email", email)]).await;
+        let confirm = self.mail_to(email).await.link();
+        let page = browser.post(&confirm, &[("full_name", name), ("password", PASSWORD)]).await;
+        assert_eq!((page.status, page.location.as_deref()), (303, Some("/account")), "{}", page.html);
+        browser
+    }
+
+    /// Moves time.
+    pub fn advance(&self, span: Duration) {
+        self.clock.advance(span);
+    }
+
+    /// Lets the worker deliver everything that is due.
+    pub async fn deliver(&self) {
+        worker::deliver(&self.app).await.unwrap();
+    }
+
+    /// Everything sent to an address so far.
+    pub async fn all_mail_to(&self, email: &str) -> Vec<Mail> {
+        self.deliver().await;
+        self.mail.all().into_iter().filter(|mail| mail.to.as_str() == email).collect()
+    }
+
+    /// The newest message to an address.
+    pub async fn mail_to(&self, email: &str) -> Mail {
+        self.all_mail_to(email).await.pop().unwrap_or_else(|| panic!("no mail to {email}"))
+    }
+
+    /// A write, for what no page can do.
+    pub async fn write(&self) -> Tx {
+        self.app.db.write().await.unwrap()
+    }
+}
+
+/// What a person takes from a message.
+pub trait Opened {
+    /// The path of its link.
+    fn link(&self) -> String;
+    /// Its six digits.
+    fn code(&self) -> String;
+}
+
+impl Opened for Mail {
+    fn link(&self) -> String {
+        let line = self
+            .text
+            .lines()
+            .find(|line| line.starts_with(ORIGIN))
+            .unwrap_or_else(|| panic!("no link in {}", self.text));
+        line.strip_prefix(ORIGIN).unwrap().to_owned()
+    }
+
+    fn code(&self) -> String {
+        let line = self
+            .text
+            .lines()
+            .map(str::trim)
+            .find(|line| line.len() == 6 && line.bytes().all(|byte| byte.is_ascii_digit()));
+        line.unwrap_or_else(|| panic!("no code in {}", self.text)).to_owned()
+    }
+}
+
+/// A browser with its cookies. It sends what browsers send about where a form comes from.
+#[derive(Clone)]
+pub struct Browser {
+    router: Router,
+    pub cookies: BTreeMap<String, String>,
+    pub address: SocketAddr,
+    pub forwarded_for: Option<String>,
+}
+
+impl Browser {
+    /// Opens a path.
+    pub async fn get(&mut self, path: &str) -> Page {
+        let request = Request::get(path);
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// Sends a form.
+    pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
+        let mut body = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in fields {
+            body.append_pair(name, value);
+        }
+        self.post_raw(path, body.finish().into_bytes()).await
+    }
+
+    /// Sends a body as it is.
+    pub async fn post_raw(&mut self, path: &str, body: Vec<u8>) -> Page {
+        let request = Request::post(path)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::ORIGIN, ORIGIN)
+            .header("sec-fetch-site", "same-origin");
+        self.send(request.body(Body::from(body)).unwrap()).await
+    }
+
+    /// Follows where an answer leads, until a page is there.
+    pub async fn follow(&mut self, page: Page) -> Page {
+        let mut page = page;
+        for _ in 0..5 {
+            let Some(location) = page.location.clone() else { return page };
+            page = self.get(&location).await;
+        }
+        panic!("too many redirects")
+    }
+
+    /// Sends any request with this browser's cookies.
+    pub async fn send(&mut self, mut request: Request<Body>) -> Page {
+        if !self.cookies.is_empty() {
+            let pairs: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            request.headers_mut().insert(header::COOKIE, pairs.join("; ").parse().unwrap());
+        }
+        if let Some(forwarded) = &self.forwarded_for {
+            request.headers_mut().insert("x-forwarded-for", forwarded.parse().unwrap());
+        }
+        request.extensions_mut().insert(ConnectInfo(self.address));
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        self.keep_cookies(response.headers());
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let location = headers.get(header::LOCATION).map(|value| value.to_str().unwrap().to_owned());
+        let body = to_bytes(response.into_body(), 1 << 24).await.unwrap();
+        Page { status, location, headers, html: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    fn keep_cookies(&mut self, headers: &HeaderMap) {
+        for line in headers.get_all(header::SET_COOKIE) {
+            let line = line.to_str().unwrap();
+            let (name, rest) = line.split_once('=').unwrap();
+            let value = rest.split(';').next().unwrap();
+            if value.is_empty() {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Page {
+    pub status: u16,
+    pub location: Option<String>,
+    pub headers: HeaderMap,
+    pub html: String,
+}
+
+impl Page {
+    /// The value of the form field with this id or name.
+    pub fn input(&self, name: &str) -> String {
+        let tag = self
+            .html
+            .split('<')
+            .find(|tag| {
+                tag.starts_with("input")
+                    && (tag.contains(&format!("id=\"{name}\"")) || tag.contains(&format!("name=\"{name}\"")))
+            })
+            .unwrap_or_else(|| panic!("no field {name} in {}", self.html));
+        let value = tag.split("value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
+        value
+            .replace("&#38;", "&")
+            .replace("&amp;", "&")
+            .replace("&#60;", "<")
+            .replace("&#39;", "'")
+            .replace("&#34;", "\"")
+    }
+
+    /// The words on the page, without its markup.
+    pub fn words(&self) -> String {
+        let mut words = String::new();
+        for piece in self.html.split('<') {
+            words.push(' ');
+            words.push_str(piece.split_once('>').map_or(piece, |(_, text)| text));
+        }
+        words.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether the page says this.
+    pub fn says(&self, words: &str) -> bool {
+        self.words().contains(words)
+    }
+}
