@@ -10,7 +10,7 @@ pub mod values;
 pub mod worker;
 
 use axum::{Router, routing::get};
-use features::{join, set_up, sign_in};
+use features::{join, set_up, settings, sign_in};
 use platform::{
     App,
     web::{self, assets},
@@ -23,6 +23,7 @@ pub fn router(app: &App) -> Router {
         .merge(assets::routes())
         .merge(set_up::routes())
         .merge(join::routes())
-        .merge(sign_in::routes());
+        .merge(sign_in::routes())
+        .merge(settings::routes());
     web::around(routes, app)
 }

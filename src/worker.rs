@@ -22,9 +22,9 @@ use crate::{
 /// How often the worker looks by itself; what is written wakes it at once.
 const PULSE: Duration = Duration::from_secs(5);
 /// How often what was gathered in memory is written.
-const WRITE_EVERY: Duration = Duration::from_secs(60);
+const WRITE_EVERY: Duration = Duration::from_mins(1);
 /// How often what has grown old is forgotten.
-const CLEAN_EVERY: Duration = Duration::from_secs(60 * 60);
+const CLEAN_EVERY: Duration = Duration::from_hours(1);
 
 /// Knows the words of every kind of message.
 #[derive(Clone)]

@@ -90,17 +90,17 @@ pub fn run() -> ExitCode {
 fn go(arguments: Arguments) -> Result<(), CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async move {
-        let config = read_config(arguments.config, arguments.settings)?;
+        let config = read_config(arguments.config.as_deref(), arguments.settings)?;
         match arguments.command {
             Command::Serve => serve::serve(config).await,
         }
     })
 }
 
-fn read_config(file: Option<PathBuf>, flags_and_environment: Written) -> Result<Config, CommandError> {
+fn read_config(file: Option<&std::path::Path>, flags_and_environment: Written) -> Result<Config, CommandError> {
     let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
     Written::check_names(names.iter().map(String::as_str))?;
-    let written = match &file {
+    let written = match file {
         Some(path) => Written::from_file(path, false)?,
         None => Written::from_file(std::path::Path::new("vestibule.toml"), true)?,
     };

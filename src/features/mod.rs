@@ -11,5 +11,6 @@ pub mod links;
 pub mod organizations;
 pub mod sessions;
 pub mod set_up;
+pub mod settings;
 pub mod sign_in;
 pub mod users;

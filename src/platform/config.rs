@@ -21,16 +21,16 @@ pub struct Written {
     /// Address and port to listen on [default: 127.0.0.1:8080]
     #[arg(long, env = "VESTIBULE_LISTEN", global = true)]
     pub listen: Option<String>,
-    /// How people reach the server, as https://id.example.com [default: http:// and the listen address]
+    /// How people reach the server, as <https://id.example.com> [default: http:// and the listen address]
     #[arg(long, env = "VESTIBULE_PUBLIC_URL", global = true)]
     pub public_url: Option<String>,
-    /// Folder of the SQLite file and the key file [default: ./vestibule-data]
+    /// Folder of the `SQLite` file and the key file [default: ./vestibule-data]
     #[arg(long, env = "VESTIBULE_DATA_DIR", global = true)]
     pub data_dir: Option<PathBuf>,
     /// The server's key, made at the first start [default: key in the data folder]
     #[arg(long, env = "VESTIBULE_KEY_FILE", global = true)]
     pub key_file: Option<PathBuf>,
-    /// The database, as sqlite:PATH [default: SQLite in the data folder]
+    /// The database, as sqlite:PATH [default: `SQLite` in the data folder]
     #[arg(long, env = "VESTIBULE_DATABASE_URL", hide_env_values = true, global = true)]
     pub database_url: Option<String>,
     /// The mail server, as smtp://user:password@host:port?tls=required|opportunistic|none or smtps://…; it holds
@@ -82,7 +82,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The key file.
     pub key_file: PathBuf,
-    /// The SQLite file.
+    /// The `SQLite` file.
     pub database: PathBuf,
     /// The mail server, where there is one.
     pub smtp: Option<(SmtpUrl, EmailAddress)>,

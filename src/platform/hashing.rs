@@ -1,6 +1,6 @@
 //! The password hash pool: own threads behind a bounded queue, so that pages that hash nothing stay fast.
 //!
-//! Argon2id of RustCrypto, each thread keeping its memory block (`docs/decisions/0005-hashing.md` has the figures).
+//! Argon2id of `RustCrypto`, each thread keeping its memory block (`docs/decisions/0005-hashing.md` has the figures).
 //! The threads run at a lower priority than those that answer requests; a queue that is full answers at once.
 
 use std::{

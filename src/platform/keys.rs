@@ -161,8 +161,8 @@ impl Keys {
 
     /// A number that depends on the key and on `of`: what a confirmation code is made from.
     pub fn derive_number(&self, purpose: Purpose, of: &[u8]) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.derive(purpose, &[b"/", of]);
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+        let derived = self.derive(purpose, &[b"/", of]);
+        derived.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
     }
 
     /// HMAC-SHA-256 of something short or guessable, headed by the key's id. Parts are kept apart by their lengths.

@@ -57,7 +57,7 @@ impl Limit {
 
     const fn window(self) -> Duration {
         match self {
-            Self::BeginBySource | Self::BeginByLink => Duration::from_secs(10 * 60),
+            Self::BeginBySource | Self::BeginByLink => Duration::from_mins(10),
             Self::WrongCodeBySource | Self::WrongPasswordBySource | Self::ManagerMail => HOUR,
             Self::WrongCodeByOrganization => DAY,
         }
@@ -158,7 +158,7 @@ pub async fn succeed(app: &App, tx: &mut Tx, of: &[&[u8]]) -> Result<(), Fault> 
 
 /// One anonymous message leaves for an address every three hours, and three may leave together: never more
 /// than three in an hour and ten in a day, however they are asked for (`docs/decisions/0006-mail-budget.md`).
-const SLOT: Duration = Duration::from_secs(3 * 60 * 60);
+const SLOT: Duration = Duration::from_hours(3);
 const BURST: u32 = 3;
 
 /// When an anonymous message may leave.

@@ -42,13 +42,13 @@ impl Purpose {
         match self {
             Self::SetUp | Self::Confirmation | Self::BreakGlass | Self::AddressConfirmation => DAY,
             Self::Recovery => HOUR,
-            Self::Invitation | Self::FirstPassword | Self::AddressStop => Duration::from_secs(7 * 24 * 60 * 60),
+            Self::Invitation | Self::FirstPassword | Self::AddressStop => Duration::from_hours(168),
         }
     }
 }
 
 /// How long a confirmation code lives, and how often it may be tried.
-const CODE_LIFETIME: Duration = Duration::from_secs(15 * 60);
+const CODE_LIFETIME: Duration = Duration::from_mins(15);
 const CODE_TRIES: i64 = 5;
 
 /// A token as it is stored.

@@ -19,6 +19,11 @@ pub struct FullName(String);
 pub struct OrganizationName(String);
 
 impl FullName {
+    /// What an account is called whose owner has not said yet, and whose address has no letter or number to offer.
+    pub fn of_nobody_yet() -> Self {
+        Self("New user".to_owned())
+    }
+
     /// The name as stored.
     pub fn as_str(&self) -> &str {
         &self.0

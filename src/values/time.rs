@@ -8,11 +8,11 @@ use std::{
 };
 
 /// One minute, for lifetimes that read as sentences.
-pub const MINUTE: Duration = Duration::from_secs(60);
+pub const MINUTE: Duration = Duration::from_mins(1);
 /// One hour.
-pub const HOUR: Duration = Duration::from_secs(60 * 60);
+pub const HOUR: Duration = Duration::from_hours(1);
 /// One day of 24 hours.
-pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub const DAY: Duration = Duration::from_hours(24);
 
 /// A moment in microseconds since 1970, the precision that both databases keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +50,7 @@ impl Timestamp {
     }
 
     /// The beginning of this moment's hour: what is counted by hour is counted under it.
+    #[must_use]
     pub fn hour(self) -> Self {
         let hour = 3_600_000_000;
         Self(self.0.div_euclid(hour) * hour)

@@ -39,11 +39,11 @@ crate::words! {
 }
 
 /// A registration lives this long from its beginning.
-pub const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub const LIFETIME: Duration = Duration::from_hours(168);
 /// After a right code the details page stands this long.
-pub const DETAILS: Duration = Duration::from_secs(60 * 60);
+pub const DETAILS: Duration = Duration::from_hours(1);
 /// The same form from the same browser within this time is the same registration and sends nothing new.
-const JUST_NOW: Duration = Duration::from_secs(60);
+const JUST_NOW: Duration = Duration::from_mins(1);
 
 /// An attempt to join that is not a user yet.
 #[derive(Debug, Clone, FromRow)]

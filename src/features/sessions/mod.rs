@@ -20,15 +20,15 @@ use crate::{
 };
 
 /// No session is older.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(720);
 /// How long the password counts as just given, for dangerous acts.
-const FRESH: Duration = Duration::from_secs(15 * 60);
+const FRESH: Duration = Duration::from_mins(15);
 
 /// How long a session may stand unused.
 pub const fn idle(role: Role) -> Duration {
     match role {
-        Role::Manager => Duration::from_secs(12 * 60 * 60),
-        Role::Member => Duration::from_secs(7 * 24 * 60 * 60),
+        Role::Manager => Duration::from_hours(12),
+        Role::Member => Duration::from_hours(168),
     }
 }
 

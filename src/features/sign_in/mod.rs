@@ -27,9 +27,9 @@ use crate::{
         db::Tx,
         hashing::{Compared, HashError},
         limits::{self, Limit, TooMany},
-        web::Visitor,
+        web::{PageError, Visitor},
     },
-    values::{EmailAddress, HOUR, MINUTE, OrganizationId, Password, Secret, Timestamp},
+    values::{EmailAddress, HOUR, Invalid, MINUTE, OrganizationId, Password, Secret, Timestamp},
 };
 
 /// From this many failures in a row on, each next one must wait.
@@ -205,6 +205,25 @@ pub async fn is_current_password(app: &App, member: &sessions::Member, typed: &s
         note_failure(app, member.organization, &member.visitor.source()).await?;
     }
     Ok(right)
+}
+
+/// What a dangerous act asks of a signed-in user: the password again, unless it was given in the last fifteen
+/// minutes. `None` when the act may go on, else the reason beside the password.
+pub async fn ask_password_again(
+    app: &App,
+    member: &sessions::Member,
+    typed: &str,
+) -> Result<Option<Invalid>, PageError> {
+    if member.is_fresh(app.db.now()) {
+        return Ok(None);
+    }
+    match is_current_password(app, member, typed).await {
+        Ok(true) => Ok(None),
+        Ok(false) | Err(SignInError::Mismatch) => Ok(Some(Invalid::PasswordWrong)),
+        Err(SignInError::TooMany(too_many)) => Err(too_many.into()),
+        Err(SignInError::Busy) => Ok(Some(Invalid::Busy)),
+        Err(SignInError::Fault(fault)) => Err(fault.into()),
+    }
 }
 
 #[cfg(test)]

@@ -144,15 +144,15 @@ pub(super) async fn reset(app: &App, digest: &Digest, password: Password, visito
     let (token, _) = look(app, digest).await?;
     let hash = app.hashing.hash(password, &visitor.source()).await?;
     let mut tx = app.db.write().await?;
-    let used = tokens::use_up(&mut tx, token.purpose, digest).await?.ok_or(ResetError::Over)?;
-    let organization = used.organization_id.ok_or(ResetError::Unknown)?;
-    let user = users::by_id(&mut tx, organization, used.subject_id.of()).await?.ok_or(ResetError::Over)?;
+    let token = tokens::use_up(&mut tx, token.purpose, digest).await?.ok_or(ResetError::Over)?;
+    let organization = token.organization_id.ok_or(ResetError::Unknown)?;
+    let user = users::by_id(&mut tx, organization, token.subject_id.of()).await?.ok_or(ResetError::Over)?;
     users::set_password(&mut tx, user.id, &hash).await?;
     sessions::end_all_of(&mut tx, user.id, None).await?;
     users::end_open_tokens(&mut tx, user.id).await?;
     forget_failures(app, &mut tx, &user).await?;
-    if used.purpose != Purpose::BreakGlass {
-        users::mark_proved(&mut tx, user.id, Proved::by_token(used.handed_over_by)).await?;
+    if token.purpose != Purpose::BreakGlass {
+        users::mark_proved(&mut tx, user.id, Proved::by_token(token.handed_over_by)).await?;
     }
     audit::record(&mut tx, organization, &Actor::visitor(visitor), Happened::to(EventKind::PasswordSet, user.id))
         .await?;

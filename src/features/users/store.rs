@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How long an address that may not return is remembered (decision R13).
-const BARRED: Duration = Duration::from_secs(2 * 365 * 24 * 60 * 60);
+const BARRED: Duration = Duration::from_hours(17520);
 
 /// What a search looks through: ASCII case does not matter, nothing has a meaning of its own.
 fn search_key(email: &EmailAddress, name: &FullName) -> String {

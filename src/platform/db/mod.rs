@@ -1,6 +1,6 @@
 //! One database behind one door.
 //!
-//! SQL is written once, by hand, in the part of SQL that SQLite and PostgreSQL both speak (`docs/sql.md`).
+//! SQL is written once, by hand, in the part of SQL that `SQLite` and `PostgreSQL` both speak (`docs/sql.md`).
 //! `&Db` only reads; a write is one [`Tx`]: one connection, one instant, one source of randomness, all or nothing.
 
 mod columns;
@@ -21,7 +21,7 @@ pub use sqlx::FromRow;
 use super::Fault;
 use crate::values::{Clock, Id, Randomness, Secret, Timestamp};
 
-/// Readers of one process. SQLite serves a page in well under a millisecond, so few are enough.
+/// Readers of one process. `SQLite` serves a page in well under a millisecond, so few are enough.
 const READERS: u32 = 4;
 /// How long a request waits for its turn to write before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -68,7 +68,7 @@ pub enum OpenError {
 }
 
 impl Db {
-    /// Opens the SQLite file, making it where there is none, and brings its schema up to date.
+    /// Opens the `SQLite` file, making it where there is none, and brings its schema up to date.
     pub async fn open(path: &Path, clock: Clock, randomness: Randomness) -> Result<Self, OpenError> {
         let shown = path.display().to_string();
         let failed = |source| OpenError::Open { path: shown.clone(), source };

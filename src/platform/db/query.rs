@@ -13,7 +13,7 @@ impl<T> Row for T where T: for<'r> sqlx::FromRow<'r, SqliteRow> + Send + Unpin {
 
 macro_rules! args {
     ($($variant:ident($type:ty)),*) => {
-        /// Every type that a statement may carry. The option inside keeps NULL typed, which PostgreSQL needs.
+        /// Every type that a statement may carry. The option inside keeps NULL typed, which some databases need.
         #[derive(Debug, Clone)]
         pub enum Arg { $(
             #[doc = concat!("A `", stringify!($type), "` or NULL.")]

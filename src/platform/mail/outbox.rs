@@ -13,13 +13,13 @@ use crate::{
 };
 
 /// How long one delivery may take before another worker may try.
-const LEASE: Duration = Duration::from_secs(2 * 60);
+const LEASE: Duration = Duration::from_mins(2);
 /// Undelivered mail is retried this long, then shown as failed.
 const GIVE_UP: Duration = DAY;
 /// Messages delivered at once.
 const BATCH: i64 = 8;
 /// How long ended messages are shown in the portal.
-const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const KEPT: Duration = Duration::from_hours(720);
 
 /// A message in the outbox.
 #[derive(Debug, Clone, FromRow)]

@@ -11,6 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::PageError;
 use crate::platform::App;
@@ -28,8 +29,8 @@ struct Asset {
 
 impl Asset {
     fn new(name: &str, kind: &'static str, text: &'static str) -> Self {
-        let hash: String =
-            digest(&SHA256, text.as_bytes()).as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let hash =
+            URL_SAFE_NO_PAD.encode(digest(&SHA256, text.as_bytes()).as_ref().first_chunk::<12>().unwrap_or(&[0; 12]));
         Self { address: format!("/assets/{hash}/{name}"), kind, text }
     }
 }

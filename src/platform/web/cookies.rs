@@ -1,4 +1,4 @@
-//! Cookies: always HttpOnly and `SameSite=Lax`, `__Host-` and Secure where the public URL is https or loopback.
+//! Cookies: always `HttpOnly` and `SameSite=Lax`, `__Host-` and Secure where the public URL is https or loopback.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 

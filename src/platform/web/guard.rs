@@ -21,8 +21,8 @@ pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Resp
 }
 
 fn is_our_own(headers: &HeaderMap, origin: &str) -> bool {
-    let site = headers.get(SEC_FETCH_SITE).map(|value| value.as_bytes());
-    let from = headers.get(header::ORIGIN).map(|value| value.as_bytes());
+    let site = headers.get(SEC_FETCH_SITE).map(axum::http::HeaderValue::as_bytes);
+    let from = headers.get(header::ORIGIN).map(axum::http::HeaderValue::as_bytes);
     let site_is_ours = matches!(site, Some(b"same-origin" | b"none"));
     let site_allows = site.is_none() || site_is_ours;
     let origin_allows = match from {
