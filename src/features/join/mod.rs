@@ -17,7 +17,7 @@ mod web_invited;
 use crate::{
     features::{
         admission::{self, Admitted, RefusedDomain},
-        audit::{self, Actor, EventKind, Happened, Refused},
+        audit::{self, Actor, Authority, EventKind, Happened, Refused},
         invitations,
         links::{self, Found, LinkState},
         organizations,
@@ -474,4 +474,14 @@ pub async fn end_all_open(
 /// The message of a registration was refused for good: it is marked, and its manager can hand the link over.
 pub async fn mail_failed(tx: &mut Tx, id: RegistrationId) -> Result<(), Fault> {
     store::mail_failed(tx, id).await
+}
+
+/// Replaces the organization's link. Unless they may still finish, registrations begun with the old one are
+/// cancelled and told so (decision L1). The path of the new link, and how many were cancelled.
+pub async fn replace_link(app: &App, by: &Authority, cancel_open: bool) -> Result<(String, usize), Fault> {
+    let mut tx = app.db.write().await?;
+    let path = links::replace_own(app, &mut tx, by).await?;
+    let cancelled = if cancel_open { end_all_open(&mut tx, by.organization, EndedWhy::LinkReplaced, &by.actor).await? } else { 0 };
+    tx.commit().await?;
+    Ok((path, cancelled))
 }

@@ -69,14 +69,14 @@ pub async fn path_of_own(app: &App, organization: OrganizationId) -> Result<Stri
 }
 
 /// Ends the organization's link and makes another. The caller decides about registrations begun with the old one.
-/// Returns the link and the path of the new one.
-pub async fn replace_own(app: &App, tx: &mut Tx, by: &Authority) -> Result<(LinkId, String), Fault> {
+/// Returns the path of the new one.
+pub async fn replace_own(app: &App, tx: &mut Tx, by: &Authority) -> Result<String, Fault> {
     organizations::lock(tx, by.organization).await?.ok_or(Fault::Data("an organization is gone"))?;
     let link = store::own_in(tx, by.organization).await?.ok_or(Fault::Data("an organization has no link"))?;
     store::end_codes(tx, link).await?;
     let (_, code) = new_code(app, tx, by.organization, link).await?;
     audit::record(tx, by.organization, &by.actor, Happened::to(EventKind::LinkReplaced, link)).await?;
-    Ok((link, format!("/join/{code}")))
+    Ok(format!("/join/{code}"))
 }
 
 #[cfg(test)]
