@@ -481,7 +481,8 @@ pub async fn mail_failed(tx: &mut Tx, id: RegistrationId) -> Result<(), Fault> {
 pub async fn replace_link(app: &App, by: &Authority, cancel_open: bool) -> Result<(String, usize), Fault> {
     let mut tx = app.db.write().await?;
     let path = links::replace_own(app, &mut tx, by).await?;
-    let cancelled = if cancel_open { end_all_open(&mut tx, by.organization, EndedWhy::LinkReplaced, &by.actor).await? } else { 0 };
+    let cancelled =
+        if cancel_open { end_all_open(&mut tx, by.organization, EndedWhy::LinkReplaced, &by.actor).await? } else { 0 };
     tx.commit().await?;
     Ok((path, cancelled))
 }
