@@ -209,9 +209,12 @@ async fn must_be_open(app: &App, registration: &Registration) -> Result<(), Join
 }
 
 /// Sends another message, in the address's budget. Links already sent stay good; the newest code counts.
-pub async fn resend(app: &App, registration: &Registration) -> Result<(), JoinError> {
+pub async fn resend(app: &App, registration: &Registration, visitor: &Visitor) -> Result<(), JoinError> {
     must_be_open(app, registration).await?;
     let mut tx = app.db.write().await?;
+    if let Err(too_many) = limits::count(app, &mut tx, Limit::BeginBySource, &[visitor.source().as_bytes()]).await? {
+        return Err(JoinError::TooMany(too_many));
+    }
     admission::admit(&mut tx, registration.organization_id, &registration.email).await?.admitted()?;
     store::mark_asked(&mut tx, registration.id).await?;
     send(app, &mut tx, registration).await?;
