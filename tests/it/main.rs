@@ -10,3 +10,4 @@
 mod identity;
 mod join;
 mod support;
+mod users;
