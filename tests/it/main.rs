@@ -7,7 +7,11 @@
     reason = "a test fails by panicking"
 )]
 
+mod forgery;
 mod identity;
 mod join;
+mod links;
+mod races;
+mod strangers;
 mod support;
 mod users;
