@@ -7,6 +7,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod account;
+mod address;
 mod forgery;
 mod identity;
 mod join;

@@ -153,7 +153,11 @@ async fn a_created_user_sets_a_password_by_mail_and_then_signs_in() {
 
     let facts = user(&mut acme.manager, "ada.lovelace").await;
     let facts = acme.manager.get(&facts).await;
-    assert!(facts.says("Address proved By mail, 2026-11-22") && facts.says("who made the account"), "{}", facts.words());
+    assert!(
+        facts.says("Address proved By mail, 2026-11-22") && facts.says("who made the account"),
+        "{}",
+        facts.words()
+    );
     assert!(!facts.says("No password yet"));
 }
 
@@ -244,7 +248,10 @@ async fn deactivating_holds_at_the_next_request_and_can_be_undone() {
     let mut newcomer = app.browser();
     newcomer.get(&acme.link).await;
     newcomer.post(&acme.link, &[("email", "ada@acme.com")]).await;
-    assert!(app.mail_to("ada@acme.com").await.text.to_lowercase().contains("ask a manager"), "the mail says whom to ask");
+    assert!(
+        app.mail_to("ada@acme.com").await.text.to_lowercase().contains("ask a manager"),
+        "the mail says whom to ask"
+    );
 
     let done = acme.manager.post(&format!("{page}/reactivation"), &[]).await;
     assert!(acme.manager.follow(done).await.says("Ada may sign in again"));
@@ -404,8 +411,7 @@ async fn users_of_another_organization_are_as_unknown_as_random_ids() {
     assert_eq!(links(&listed).len(), 1, "a list has one organization's users: {}", listed.words());
     let random = "/settings/users/usr_01jd4x8z0v7k3m2n5p6q8r9s0t".to_owned();
     for (path, act) in [(&theirs, ""), (&theirs, "/deletion"), (&theirs, "/role")] {
-        let (real, unknown) =
-            (other.get(&format!("{path}{act}")).await, other.get(&format!("{random}{act}")).await);
+        let (real, unknown) = (other.get(&format!("{path}{act}")).await, other.get(&format!("{random}{act}")).await);
         assert_eq!((real.status, real.words()), (404, unknown.words()), "GET {act}");
     }
     for act in ["deactivation", "reactivation", "deletion", "role", "first-password"] {
