@@ -347,9 +347,9 @@ async fn two_managers_who_remove_each_other_at_once_do_not_both_succeed() {
         let mut nia = second_manager(&app, &mut acme).await;
         let mia_page = user(&mut nia, "mia@acme.com").await;
         let nia_page = user(&mut acme.manager, "nia@acme.com").await;
-        let (to_nia, to_mia) = (format!("{nia_page}/{act}"), format!("{mia_page}/{act}"));
+        let (against_nia, against_mia) = (format!("{nia_page}/{act}"), format!("{mia_page}/{act}"));
         let role = [("role", "member")];
-        let _ = tokio::join!(acme.manager.post(&to_nia, &role), nia.post(&to_mia, &role));
+        let _ = tokio::join!(acme.manager.post(&against_nia, &role), nia.post(&against_mia, &role));
         let left = [acme.manager.get(PAGE).await.status, nia.get(PAGE).await.status];
         assert_eq!(left.iter().filter(|status| **status == 200).count(), 1, "{act}: {left:?}");
     }
