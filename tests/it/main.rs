@@ -14,6 +14,7 @@ mod identity;
 mod join;
 mod links;
 mod races;
+mod roles;
 mod strangers;
 mod support;
 mod users;
