@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     features::{
         audit::{self, Actor, EventKind, Happened},
-        invitations, join, links, sessions, sign_in,
+        invitations, join, links, sessions, settings, sign_in,
     },
     platform::{
         App, Fault,
@@ -39,8 +39,8 @@ impl Words for Letters {
             Kind::AddressConfirmation
             | Kind::AddressChanging
             | Kind::AddressChanged
-            | Kind::RoleChanged
-            | Kind::Test => Ok(None),
+            | Kind::RoleChanged => Ok(None),
+            Kind::Test => settings::mail::words(app, message).await,
         }
     }
 

@@ -59,6 +59,13 @@ pub struct Listed {
     pub lives_until: Option<Timestamp>,
 }
 
+impl Listed {
+    /// Its message, where that waits or failed and a manager may pass it on.
+    pub fn to_hand_over(&self) -> Option<MessageId> {
+        self.message_id.filter(|_| matches!(self.mail, Some(State::Waiting | State::Failed)))
+    }
+}
+
 /// What inviting one address did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Invited {

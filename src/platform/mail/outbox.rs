@@ -50,6 +50,13 @@ pub struct Message {
     pub created_at: Timestamp,
 }
 
+impl Message {
+    /// Whether a manager may pass it on, if it carries something to pass on.
+    pub fn can_be_handed_over(&self) -> bool {
+        matches!(self.state, State::Waiting | State::Failed)
+    }
+}
+
 /// What a new message is.
 pub struct NewMessage {
     /// Whose it is.
