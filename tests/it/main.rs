@@ -7,6 +7,9 @@
     reason = "a test fails by panicking"
 )]
 
+mod audit;
 mod identity;
+mod invitations;
 mod join;
+mod mail;
 mod support;

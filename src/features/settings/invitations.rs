@@ -29,7 +29,7 @@ use crate::{
             paging::{PAGE, Paged, place_in_time, read_place_in_time},
         },
     },
-    values::{Invalid, InvitationId, SubjectId, Timestamp},
+    values::{Invalid, InvitationId, SubjectId, Timestamp, UserId},
 };
 
 pub(super) fn routes() -> Router<App> {
@@ -163,7 +163,7 @@ async fn invitations_page(
 ) -> Result<InvitationsPage<'static>, PageError> {
     let place = read_place_in_time(before);
     let rows = invitations::list(&app.db, manager.organization, place, PAGE).await?;
-    let inviters: Vec<SubjectId> = rows.iter().filter_map(|row| row.invited_by).map(|by| by.subject()).collect();
+    let inviters: Vec<SubjectId> = rows.iter().filter_map(|row| row.invited_by).map(UserId::subject).collect();
     Ok(InvitationsPage {
         portal: manager.portal("invitations"),
         emails: String::new(),

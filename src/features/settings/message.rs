@@ -92,9 +92,12 @@ async fn carries(app: &App, message: &Message) -> Result<Option<Carries>, Fault>
     let Some(mail) = worker::words(app, message).await? else { return Ok(None) };
     let token = tokens::of_message(&app.db, message.id).await?;
     let (secret, digits) = (tokens::token_of(app, message.id), tokens::code_of(app, message.id));
-    let line = |wanted: &str| mail.text.lines().map(str::trim).find(|line| line.contains(wanted)).map(str::to_owned);
-    let link = token.as_ref().and_then(|_| line(secret.expose()));
-    let code = token.as_ref().and_then(|_| line(digits.expose())).filter(|line| line == digits.expose());
+    let find = |says: &dyn Fn(&str) -> bool| {
+        let mut lines = mail.text.lines().map(str::trim);
+        lines.find(|line| token.is_some() && says(line)).map(str::to_owned)
+    };
+    let link = find(&|line| line.ends_with(secret.expose()));
+    let code = find(&|line| line == digits.expose());
     Ok(Some(Carries { mail, token, link, code }))
 }
 
