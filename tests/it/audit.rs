@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vestibule::{
-    features::{audit::Authority, organizations, users},
+    features::{audit::Authority, organizations, provisioning, users},
     values::{DAY, HOUR, OrganizationId},
 };
 
@@ -111,7 +111,8 @@ async fn what_is_done_to_users_is_kept_and_a_deletion_erases_their_names() {
     let link = app.mail_to("ada@acme.com").await.link();
     let mut ada = app.browser();
     ada.post(&link, &[("full_name", "Ada Lovelace"), ("password", PASSWORD)]).await;
-    let (by, id) = (Authority::command_line(organization(&app).await), app.user("acme", "ada@acme.com").await.unwrap().id);
+    let (by, id) =
+        (Authority::command_line(organization(&app).await), app.user("acme", "ada@acme.com").await.unwrap().id);
     app.advance(TICK);
     users::deactivate(&app.app, &by, id).await.unwrap();
     app.advance(TICK);
@@ -123,7 +124,7 @@ async fn what_is_done_to_users_is_kept_and_a_deletion_erases_their_names() {
     assert!(log[1].starts_with("Reactivated Ada") && log[2].starts_with("Deactivated Ada"), "{log:?}");
     assert_eq!(entries(&mut mia, "?about=ADA@acme.com").await, log, "an address finds its user");
 
-    users::delete(&app.app, &by, id, false).await.unwrap();
+    provisioning::delete(&app.app, &by, id, false).await.unwrap();
     let page = mia.get(PAGE).await;
     assert!(!page.html.contains("Ada") && !page.html.contains("ada@acme.com"), "{}", page.words());
     assert!(page.says("Deleted a deleted user; the address may not return") && page.says("Signed in A deleted user"));

@@ -9,7 +9,7 @@ use vestibule::{
     values::{DAY, HOUR, MINUTE, OrganizationId},
 };
 
-use crate::support::{Acme, Browser, Opened as _, PASSWORD, Page, TestApp};
+use crate::support::{Acme, Browser, Opened as _, PASSWORD, Page, TestApp, all_at_once};
 
 const PAGE: &str = "/settings/invitations";
 const DETAILS: [(&str, &str); 2] = [("full_name", "Ada Lovelace"), ("password", PASSWORD)];
@@ -233,13 +233,12 @@ async fn a_hundred_who_accept_at_once_are_one_user() {
     let mut acme = app.acme().await;
     invite(&mut acme.manager, "ada@acme.com", "member").await;
     let link = app.mail_to("ada@acme.com").await.link();
-    let mut accepting = tokio::task::JoinSet::new();
-    for n in 0..100_u16 {
+    let answers = all_at_once((0..100).map(|n| {
         let (mut browser, link) = (app.browser(), link.clone());
         browser.address = format!("198.51.100.{n}:4000").parse().unwrap();
-        accepting.spawn(async move { browser.post(&link, &DETAILS).await });
-    }
-    let answers = accepting.join_all().await;
+        async move { browser.post(&link, &DETAILS).await }
+    }))
+    .await;
     let joined = answers.iter().filter(|page| page.location.as_deref() == Some("/account")).count();
     assert_eq!(joined, 1);
     for page in answers {

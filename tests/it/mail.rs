@@ -71,7 +71,8 @@ async fn without_a_mail_server_a_code_is_handed_over_and_the_user_is_marked_so()
     let finished =
         ada.post("/join/details", &[[("registration", registration.as_str())].as_slice(), &DETAILS].concat()).await;
     assert_eq!(finished.location.as_deref(), Some("/account"), "{}", finished.html);
-    let (user, mia) = (app.user("acme", "ada@acme.com").await.unwrap(), app.user("acme", "mia@acme.com").await.unwrap());
+    let (user, mia) =
+        (app.user("acme", "ada@acme.com").await.unwrap(), app.user("acme", "mia@acme.com").await.unwrap());
     assert_eq!((user.proved_how, user.proved_by), (ProvedHow::HandedOver, Some(mia.id)));
 }
 
@@ -114,7 +115,8 @@ async fn opening_a_message_shows_no_secret_and_handing_over_asks_for_the_passwor
     let asks = acme.manager.get(&message).await;
     assert!(asks.says("Hand over to ada@acme.com?") && asks.html.contains("name=\"current_password\""));
     let path = format!("{message}/hand-over");
-    for (typed, words) in [("", "Enter your password again"), ("not my password", "That is not your current password")] {
+    for (typed, words) in [("", "Enter your password again"), ("not my password", "That is not your current password")]
+    {
         let refused = acme.manager.post(&path, &[("current_password", typed)]).await;
         assert!(refused.status == 422 && refused.says(words), "{}", refused.words());
         assert!(!refused.html.contains("handed-link"));

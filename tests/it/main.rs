@@ -7,9 +7,17 @@
     reason = "a test fails by panicking"
 )]
 
+mod account;
+mod address;
 mod audit;
+mod forgery;
 mod identity;
 mod invitations;
 mod join;
+mod links;
 mod mail;
+mod races;
+mod roles;
+mod strangers;
 mod support;
+mod users;

@@ -155,6 +155,19 @@ impl TestApp {
         browser
     }
 
+    /// A second organization, Globex, made from a shell; its manager, otto@globex.example, signed in.
+    pub async fn second_organization(&self) -> Browser {
+        let (name, slug) = ("Globex".parse().unwrap(), "globex".parse().unwrap());
+        let manager = "otto@globex.example".parse().unwrap();
+        let made = set_up::create_from_command_line(&self.app, &name, &slug, manager).await.unwrap();
+        let link = format!("/reset/{}", made.unwrap().1.expose());
+        let mut browser = self.browser();
+        assert_eq!(browser.post(&link, &[("password", PASSWORD)]).await.status, 303);
+        let fields = [("email", "otto@globex.example"), ("password", PASSWORD)];
+        assert_eq!(browser.post("/o/globex/login", &fields).await.status, 303);
+        browser
+    }
+
     /// Moves time.
     pub fn advance(&self, span: Duration) {
         self.clock.advance(span);
@@ -348,4 +361,17 @@ fn words_of(html: &str) -> String {
         words.push_str(piece.split_once('>').map_or(piece, |(_, text)| text));
     }
     words.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Starts everything at once and waits for all of it.
+pub async fn all_at_once<F>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let mut set = tokio::task::JoinSet::new();
+    for future in futures {
+        set.spawn(future);
+    }
+    set.join_all().await
 }

@@ -27,7 +27,7 @@ use crate::{
         mail::{Cause, Kind, outbox},
         tokens::{self, NewToken, Purpose},
     },
-    values::{EmailAddress, InvitationId, UserId},
+    values::{EmailAddress, InvitationId, OrganizationId, UserId},
 };
 
 /// Invites one address, or renews its pending invitation. The answer says what happened.
@@ -150,6 +150,17 @@ pub async fn role_now<'a>(on: impl Into<Target<'a>>, invitation: &Invitation) ->
     let offered_by = users::by_id(on, invitation.organization_id, by).await?;
     let holds_it = offered_by.is_some_and(|user| user.is_active() && user.is_manager());
     Ok(if holds_it { Role::Manager } else { Role::Member })
+}
+
+/// Forgets the invitations of an address whose user was deleted, the messages about them, and the address in the
+/// audit log.
+pub async fn forget_address(tx: &mut Tx, organization: OrganizationId, address: &EmailAddress) -> Result<(), Fault> {
+    for id in store::delete_of_address(tx, organization, address).await? {
+        tokens::end_all(tx, Purpose::Invitation, id.subject()).await?;
+        outbox::forget_about(tx, id.subject()).await?;
+        audit::erase_name(tx, id.subject()).await?;
+    }
+    Ok(())
 }
 
 /// Marks an address's pending invitation as accepted by its new user.

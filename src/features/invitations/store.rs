@@ -165,6 +165,20 @@ pub async fn mail_failed(tx: &mut Tx, id: InvitationId) -> Result<(), Fault> {
     Ok(())
 }
 
+pub(super) async fn delete_of_address(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    address: &EmailAddress,
+) -> Result<Vec<InvitationId>, Fault> {
+    let deleted: Vec<(InvitationId,)> =
+        query("delete from invitations where organization_id = $1 and email_key = $2 returning id")
+            .bind(organization)
+            .bind(address.identity())
+            .all(tx)
+            .await?;
+    Ok(deleted.into_iter().map(|(id,)| id).collect())
+}
+
 /// Forgets invitations that ended long ago.
 pub async fn clean_up(tx: &mut Tx) -> Result<(), Fault> {
     let long_ago = tx.now - 90 * DAY;

@@ -16,10 +16,18 @@ use crate::{
 
 /// What the message says, by whom it reaches.
 enum Says {
-    Confirm { link: String, code: String },
+    Confirm {
+        link: String,
+        code: String,
+    },
     /// A manager's invitation is completed by a link only, so this message has no code.
-    ConfirmManager { link: String },
-    AlreadyUser { sign_in: String, forgot: String },
+    ConfirmManager {
+        link: String,
+    },
+    AlreadyUser {
+        sign_in: String,
+        forgot: String,
+    },
     AskAManager,
 }
 
@@ -52,8 +60,7 @@ pub async fn words(app: &App, message: &Message) -> Result<Option<Mail>, Fault> 
         Some(invitation) => Some(invitations::role_now(&app.db, &invitation).await?),
         None => None,
     };
-    let barred =
-        offered.is_none() && users::is_barred(app, &app.db, now, organization.id, &registration.email).await?;
+    let barred = offered.is_none() && users::is_barred(app, &app.db, now, organization.id, &registration.email).await?;
     let link = app.config.address(&format!("/confirm/{}", tokens::token_of(app, message.id).expose()));
     let says = match user {
         Some(user) if user.is_active() => Says::AlreadyUser {

@@ -28,9 +28,7 @@ use crate::{
             paging::{PAGE, Paged, place_in_time, read_place_in_time},
         },
     },
-    values::{
-        DAY, EmailAddress, Invalid, InvitationId, OrganizationId, RegistrationId, SubjectId, Timestamp, UserId,
-    },
+    values::{DAY, EmailAddress, Invalid, InvitationId, OrganizationId, RegistrationId, SubjectId, Timestamp, UserId},
 };
 
 pub(super) fn routes() -> Router<App> {

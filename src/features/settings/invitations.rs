@@ -156,11 +156,7 @@ async fn show(State(app): State<App>, manager: Manager, Query(asked): Query<Aske
     page(StatusCode::OK, &InvitationsPage { notice: Notice::of(&asked.notice), ..shown })
 }
 
-async fn invitations_page(
-    app: &App,
-    manager: &Manager,
-    before: &str,
-) -> Result<InvitationsPage<'static>, PageError> {
+async fn invitations_page(app: &App, manager: &Manager, before: &str) -> Result<InvitationsPage<'static>, PageError> {
     let place = read_place_in_time(before);
     let rows = invitations::list(&app.db, manager.organization, place, PAGE).await?;
     let inviters: Vec<SubjectId> = rows.iter().filter_map(|row| row.invited_by).map(UserId::subject).collect();
@@ -180,11 +176,7 @@ async fn invitations_page(
     })
 }
 
-async fn invite(
-    State(app): State<App>,
-    manager: Manager,
-    Form(form): Form<InviteForm>,
-) -> Result<Response, PageError> {
+async fn invite(State(app): State<App>, manager: Manager, Form(form): Form<InviteForm>) -> Result<Response, PageError> {
     let (lines, role) = match form.parse() {
         Ok(parsed) => parsed,
         Err(errors) => return again(&app, &manager, &form, errors).await,

@@ -35,9 +35,7 @@ use crate::{
 };
 
 pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/settings/mail/{id}", get(show))
-        .route("/settings/mail/{id}/hand-over", post(hand_over))
+    Router::new().route("/settings/mail/{id}", get(show)).route("/settings/mail/{id}/hand-over", post(hand_over))
 }
 
 #[derive(Template)]

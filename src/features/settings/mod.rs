@@ -7,6 +7,10 @@ pub mod mail;
 mod message;
 mod qr;
 mod replacement;
+mod user;
+mod user_new;
+mod user_questions;
+mod users;
 
 use axum::{Router, routing::get};
 
@@ -22,4 +26,8 @@ pub fn routes() -> Router<App> {
         .merge(mail::routes())
         .merge(message::routes())
         .merge(replacement::routes())
+        .merge(users::routes())
+        .merge(user_new::routes())
+        .merge(user::routes())
+        .merge(user_questions::routes())
 }

@@ -170,9 +170,8 @@ impl Tx {
     pub fn new_id<K>(&self) -> Id<K> {
         let mut random: [u8; 10] = self.randomness.bytes();
         let [high, low] = (self.made.fetch_add(1, Ordering::Relaxed) & 0x0fff).to_be_bytes();
-        if let [first, second, ..] = &mut random {
-            (*first, *second) = (high, low);
-        }
+        let [first, second, ..] = &mut random;
+        (*first, *second) = (high, low);
         Id::new(self.now, random)
     }
 
