@@ -9,10 +9,13 @@
 
 mod account;
 mod address;
+mod audit;
 mod forgery;
 mod identity;
+mod invitations;
 mod join;
 mod links;
+mod mail;
 mod races;
 mod roles;
 mod strangers;

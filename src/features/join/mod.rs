@@ -416,21 +416,17 @@ async fn way_in(app: &App, tx: &mut Tx, registration: &Registration, proof: &Pro
         LinkState::Open => {}
         closed => return Err(JoinError::Closed(closed)),
     }
-    if let Some(invitation) = invitations::pending_for(tx, organization, &registration.email).await? {
-        if invitation.role == Role::Manager && matches!(proof, Proof::Code(..)) {
+    let now = tx.now;
+    if let Some(invitation) = invitations::pending_for(&mut *tx, now, organization, &registration.email).await? {
+        let role = invitations::role_now(&mut *tx, &invitation).await?;
+        if role == Role::Manager && matches!(proof, Proof::Code(..)) {
             return Err(JoinError::UseInvitation);
         }
         let admitted = Admitted::by_invitation(registration.email.clone());
         users::unbar(app, tx, organization, &registration.email).await?;
-        return Ok(WayIn {
-            admitted,
-            role: invitation.role,
-            came_by: CameBy::Invitation,
-            came_by_id: invitation.id.subject(),
-        });
+        return Ok(WayIn { admitted, role, came_by: CameBy::Invitation, came_by_id: invitation.id.subject() });
     }
     let admitted = admission::admit(&mut *tx, organization, &registration.email).await?.admitted()?;
-    let now = tx.now;
     if users::is_barred(app, &mut *tx, now, organization, &registration.email).await? {
         return Err(JoinError::Barred);
     }
