@@ -7,6 +7,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod forgery;
 mod identity;
 mod join;
+mod links;
+mod races;
+mod strangers;
 mod support;
