@@ -1,25 +1,7 @@
 // A mail scanner opens every link of a message with a real browser and presses whatever it finds. It achieves nothing.
-import assert from "node:assert/strict";
+import { scan } from "../support/scanner.js";
 import { PASSWORD, desktop, story } from "../support/story.js";
 import { begin, enterCode, finish, isInAccount, press, sees, setUp, signIn } from "../support/people.js";
-
-/** Opens each link five times, the last time pressing every button of every form as it was found. */
-async function scan(stage, message) {
-  const scanner = await stage.open(desktop);
-  for (const link of message.links) {
-    for (let time = 0; time < 5; time += 1) {
-      await scanner.goto(link);
-      const buttons = scanner.locator("form button:not([type=button]):visible");
-      for (let n = 0; n < await buttons.count(); n += 1) {
-        const answer = scanner.waitForResponse((response) => response.request().method() === "POST");
-        await buttons.nth(n).click();
-        assert.notEqual((await answer).status(), 303, `pressing button ${n} of ${link} led on`);
-        await scanner.goto(link);
-      }
-    }
-  }
-  await scanner.context().close();
-}
 
 async function toSignIn(page, email) {
   await signIn(page, email);
