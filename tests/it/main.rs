@@ -7,10 +7,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod account;
+mod address;
 mod forgery;
 mod identity;
 mod join;
 mod links;
 mod races;
+mod roles;
 mod strangers;
 mod support;
+mod users;
