@@ -5,7 +5,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 import { look, looked } from "../support/look.js";
 import { PASSWORD, desktop, story } from "../support/story.js";
-import { begin, enterCode, join, keepsToItself, lastOf, press, sees, setUp } from "../support/people.js";
+import { begin, enterCode, join, keepsToItself, lastOf, press, sees, setUp, signIn } from "../support/people.js";
 
 const once = { variants: [desktop], timeout: 200_000 };
 
@@ -174,6 +174,149 @@ story("Identity Configuration", once, async (stage) => {
   await press(manager, "Save");
   await sees(manager, "Somebody else saved first");
   await look(manager, "features/settings/conflict.html");
+});
+
+story("the account", once, async (stage) => {
+  const { open, mail, server } = stage;
+  const manager = await open();
+  const link = await setUp(manager, server);
+  const bob = await join(stage, link, "bob@acme.com", "Bob Builder");
+  await sees(bob, "Account");
+  await look(bob, "features/account/account.html", "of a member");
+  await signIn(await open(), "bob@acme.com");
+  await press(bob, "Change password");
+  await bob.locator(".summary").waitFor();
+  await look(bob, "features/account/account.html", "refused");
+  const askFor = async (address) => {
+    await bob.goto("/account");
+    await bob.getByLabel("New email address").fill(address);
+    await bob.locator("#address_password").fill(PASSWORD);
+    await press(bob, "Change address");
+    await bob.getByText(`${address} has to confirm`).waitFor();
+    return [await mail.next(address), await mail.next("bob@acme.com")];
+  };
+  const [toNew, toOld] = await askFor("robert@acme.com");
+  await look(bob, "features/account/account.html", "an address has to confirm");
+  await bob.goto(toOld.link);
+  await look(bob, "features/account/address.html", "stop");
+  await bob.goto(toNew.link);
+  await look(bob, "features/account/address.html", "confirm");
+  await press(bob, "Use robert@acme.com");
+  await bob.getByText("Your address is robert@acme.com now.").waitFor();
+  await bob.goto(toNew.link);
+  await sees(bob, "This link is over");
+  await look(bob, "features/account/address_over.html");
+  await manager.goto(toNew.link);
+  await sees(manager, "This link is for another account");
+  await look(manager, "features/account/address_over.html", "of another account");
+});
+
+story("users", once, async (stage) => {
+  const { open, server } = stage;
+  const manager = await open();
+  const link = await setUp(manager, server);
+  const long = "ada.lovelace.of.the.analytical.engine@a-very-long-name-of-a-domain-that-nobody-can-remember.example.org";
+  await join(stage, link, long, "Augusta Ada King-Noel Countess of Lovelace, born Byron in London");
+  await manager.goto("/settings/users/new");
+  await look(manager, "features/settings/user_new.html");
+  await press(manager, "Create user");
+  await manager.locator(".summary").waitFor();
+  await look(manager, "features/settings/user_new.html", "refused");
+  await manager.getByLabel("Email").fill("carol@elsewhere.org");
+  await manager.getByLabel("Full name").fill("Carol Shaw");
+  await press(manager, "Create user");
+  await manager.getByText("Carol Shaw has an account.").waitFor();
+  await look(manager, "features/settings/user.html", "just made");
+  await press(manager, "Deactivate");
+  await manager.getByText("Carol Shaw is deactivated").waitFor();
+  await look(manager, "features/settings/user.html", "deactivated");
+  await manager.getByRole("link", { name: "Make manager…" }).click();
+  await look(manager, "features/settings/user_role.html");
+  await manager.goBack();
+  await manager.getByRole("link", { name: "Delete…" }).click();
+  await look(manager, "features/settings/user_deletion.html");
+  await manager.goto("/settings/users");
+  await manager.getByLabel("Actions for Carol Shaw").click();
+  await look(manager, "features/settings/users.html");
+  await manager.goto("/settings/users?search=nobody");
+  await look(manager, "features/settings/users.html", "nobody fits");
+  await manager.goto("/settings/users?search=grace");
+  await manager.getByRole("link", { name: "Grace Hopper" }).click();
+  await manager.getByRole("link", { name: "Make member…" }).click();
+  await press(manager, "Make member");
+  await sees(manager, "You are the last manager");
+  await look(manager, "features/settings/last_manager.html");
+});
+
+story("invitations, mail and the audit log", once, async (stage) => {
+  const { open, mail, server } = stage;
+  const manager = await open();
+  const link = await setUp(manager, server);
+  await manager.goto("/settings/invitations");
+  await look(manager, "features/settings/invitations.html", "nobody is invited");
+  await manager.getByLabel("Email addresses").fill("lin@partner.example, grace@acme.com, lin@partner.example, nonsense");
+  await press(manager, "Send invitations");
+  await manager.getByRole("list", { name: "What became of each line" }).waitFor();
+  await look(manager, "features/settings/invitations.html", "with an answer for each line");
+  await manager.getByLabel("Email addresses").fill("ada.lovelace.of.the.analytical.engine@a-very-long-name-of-a-domain-that-nobody-can-remember.example.org");
+  await manager.getByLabel("They join as").selectOption({ label: "Manager: all of Settings too" });
+  await press(manager, "Send invitations");
+  await manager.getByLabel("Actions for lin@partner.example").click();
+  await look(manager, "features/settings/invitations.html", "pending");
+  const invitation = (await mail.next("lin@partner.example")).link;
+  const lin = await open();
+  await lin.goto(invitation);
+  await keepsToItself(lin, lastOf(invitation));
+  await look(lin, "features/join/details.html", "of an invitation");
+  await manager.goto("/settings/invitations");
+  await manager.getByLabel("Actions for lin@partner.example").click();
+  await press(manager, "Revoke");
+  await manager.getByText("The invitation is revoked.").waitFor();
+  await lin.goto(invitation);
+  await sees(lin, "This invitation is over");
+  await look(lin, "features/join/ended.html", "invitation over");
+
+  await begin(await open(), link, "bob@acme.com");
+  await mail.next("bob@acme.com");
+  await manager.goto("/settings/mail");
+  await press(manager, "Send a test message");
+  await mail.next("grace@acme.com");
+  await manager.goto("/settings/mail");
+  await look(manager, "features/settings/mail.html", "with a mail server");
+  await manager.getByRole("link", { name: /^(Open|Hand over) the message to bob/ }).click();
+  await look(manager, "features/settings/message.html", "delivered");
+  await manager.goto("/settings/mail?state=failed");
+  await look(manager, "features/settings/mail.html", "nothing like this");
+  await manager.goto("/settings/audit");
+  await look(manager, "features/settings/audit.html");
+  await manager.goto("/settings/audit?from=2001-01-01&until=2001-01-02");
+  await look(manager, "features/settings/audit.html", "nothing like this");
+  await manager.goto("/settings/audit?kind=nonsense");
+  await look(manager, "features/settings/audit.html", "refused");
+});
+
+story("what waits without a mail server", { ...once, mail: false }, async (stage) => {
+  const { open, server } = stage;
+  const manager = await open();
+  const link = await setUp(manager, server);
+  await look(manager, "features/set_up/welcome.html", "without a mail server");
+  await manager.goto("/settings/mail");
+  await look(manager, "features/settings/mail.html", "empty");
+  const ada = await open();
+  await begin(ada, link, "ada@acme.com");
+  await look(ada, "features/join/waiting.html", "without a mail server");
+  await ada.goto("/o/acme/forgot-password");
+  await ada.getByLabel("Email").fill("ada@acme.com");
+  await press(ada, "Send the link");
+  await look(ada, "features/sign_in/forgot.html", "without a mail server");
+  await manager.goto("/settings/mail");
+  await look(manager, "features/settings/mail.html", "without a mail server");
+  await manager.getByRole("link", { name: "Hand over the message to ada@acme.com" }).click();
+  await look(manager, "features/settings/message.html");
+  await press(manager, "Hand over");
+  await sees(manager, "Hand over to ada@acme.com");
+  await manager.getByText("Show the whole message").click();
+  await look(manager, "features/settings/handed_over.html");
 });
 
 test("no page was forgotten", () => {

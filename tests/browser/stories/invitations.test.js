@@ -74,6 +74,10 @@ story("an invited manager comes by the invitation, not by a code", { variants: b
   await press(grace, "Send invitations");
   await grace.getByRole("heading", { name: "The invitation is on its way" }).waitFor();
   await enterCode(ada, code);
+  await sees(ada, "Almost there");
+  await ada.getByLabel("Full name").fill("Ada Lovelace");
+  await ada.getByLabel("Password", { exact: true }).fill(PASSWORD);
+  await press(ada, "Continue");
   await sees(ada, "You have an invitation");
   await ada.goto((await mail.next("ada@acme.com")).link);
   await finish(ada, "Ada Lovelace");
