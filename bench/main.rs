@@ -29,7 +29,8 @@ fn main() {
         return;
     }
     println!("{}", machine());
-    let sections: [(&str, fn()); 4] = [("size", size), ("hashing", hashing), ("pages", pages), ("timing", timing::differences)];
+    let sections: [(&str, fn()); 4] =
+        [("size", size), ("hashing", hashing), ("pages", pages), ("timing", timing::differences)];
     let asked: Vec<_> = sections.iter().filter(|(name, _)| arguments.iter().any(|word| word == name)).collect();
     for (_, measure) in if asked.is_empty() { sections.iter().collect() } else { asked } {
         measure();
