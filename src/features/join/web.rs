@@ -264,16 +264,25 @@ struct Mine {
 /// The registration that a form names, good only with this browser's secret. Tells nothing of any other.
 async fn mine(app: &App, visitor: &Visitor, headers: &HeaderMap, id: &str) -> Result<Mine, PageError> {
     let (Ok(id), Some(secret)) = (id.parse(), Cookie::Browser.read(&app.config, headers)) else {
-        return Err(unknown(app, visitor));
+        return Err(not_mine(app, visitor, headers).await);
     };
     let browser = secret.digest();
     let registration = match super::of_browser(app, id, &browser).await {
         Ok(registration) => registration,
         Err(JoinError::Fault(fault)) => return Err(fault.into()),
-        Err(_) => return Err(unknown(app, visitor)),
+        Err(_) => return Err(not_mine(app, visitor, headers).await),
     };
     let organization = organizations::by_id(&app.db, registration.organization_id).await?.ok_or(PageError::NotFound)?;
     Ok(Mine { registration, organization, browser })
+}
+
+/// Who has finished in another tab is signed in, and this browser's secret is gone: their account is where to go on.
+async fn not_mine(app: &App, visitor: &Visitor, headers: &HeaderMap) -> PageError {
+    match sessions::current(app, visitor, headers).await {
+        Ok(Some(_)) => PageError::Page(Box::new(go("/account"))),
+        Ok(None) => unknown(app, visitor),
+        Err(fault) => fault.into(),
+    }
 }
 
 impl Mine {
