@@ -84,7 +84,7 @@ async fn each_step_of_joining_and_signing_in_leaves_its_entry() {
     ada.address = "198.51.100.9:4000".parse().unwrap();
     ada.get(&acme.link).await;
     let begun = left_by!(app, mia, ada.post(&acme.link, &[("email", "ada@acme.com")]).await);
-    assert!(begun.len() == 1 && begun[0].starts_with("Began to register through the invite link A visitor"));
+    assert!(begun.len() == 1 && begun[0].starts_with("Began a registration through the invite link A visitor"));
     assert!(begun[0].ends_with("198.51.100.9"), "{begun:?}");
     let link = app.mail_to("ada@acme.com").await.link();
     let details = [("full_name", "Ada"), ("password", PASSWORD)];
@@ -127,7 +127,7 @@ async fn what_is_done_to_users_is_kept_and_a_deletion_erases_their_names() {
     provisioning::delete(&app.app, &by, id, false).await.unwrap();
     let page = mia.get(PAGE).await;
     assert!(!page.html.contains("Ada") && !page.html.contains("ada@acme.com"), "{}", page.words());
-    assert!(page.says("Deleted a deleted user; the address may not return") && page.says("Signed in A deleted user"));
+    assert!(page.says("Deleted a deleted user ; the address may not return") && page.says("Signed in A deleted user"));
     assert!(page.says("Invited an address that was erased as a member"));
     assert_eq!(entries(&mut mia, &format!("?about={id}")).await.len(), log.len() + 1, "the events stay");
     assert!(!mia.get("/settings/mail").await.says("ada@acme.com"), "nor is the address in the outbox");

@@ -10,9 +10,11 @@
 mod account;
 mod address;
 mod audit;
+mod delivery;
 mod forgery;
 mod identity;
 mod invitations;
+mod invited;
 mod join;
 mod links;
 mod mail;

@@ -28,7 +28,10 @@ use crate::{
             paging::{PAGE, Paged, place_in_time, read_place_in_time},
         },
     },
-    values::{DAY, EmailAddress, Invalid, InvitationId, OrganizationId, RegistrationId, SubjectId, Timestamp, UserId},
+    values::{
+        DAY, EmailAddress, Invalid, InvitationId, MessageId, OrganizationId, RegistrationId, SubjectId, Timestamp,
+        UserId,
+    },
 };
 
 pub(super) fn routes() -> Router<App> {
@@ -70,6 +73,11 @@ impl Row {
 
     fn mail_kind(&self) -> Option<MailKind> {
         MailKind::from_word(self.word("kind"))
+    }
+
+    /// The message that an event is about, whose page knows to whom it went.
+    fn message(&self) -> Option<MessageId> {
+        self.word("message").parse().ok()
     }
 
     /// The address of everything about the same, where there is more than one event about it.
