@@ -94,6 +94,7 @@ pub async fn clean_up(app: &App) -> Result<(), Fault> {
 
 /// Works until it is told to stop; what is in hand is finished first.
 pub async fn run(app: App, mut stop: tokio::sync::watch::Receiver<bool>) {
+    report("freeing what was in hand", outbox::free_leases(&app).await);
     let mut writing = tokio::time::interval(WRITE_EVERY);
     let mut cleaning = tokio::time::interval(CLEAN_EVERY);
     loop {

@@ -8,4 +8,5 @@
 )]
 
 mod join;
+mod story;
 mod support;

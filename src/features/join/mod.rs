@@ -7,6 +7,7 @@
 //!
 //! Tables: `registrations`. Messages: `confirmation`.
 
+mod by_manager;
 mod invited;
 pub mod mail;
 mod model;
@@ -38,6 +39,7 @@ use crate::{
     },
 };
 
+pub use by_manager::{ByManager, create_by_manager};
 pub use model::{EndedWhy, Registration, RegistrationState};
 pub use store::{clean_up, count_open_by_domain, forget_address};
 pub use web::routes;
@@ -481,7 +483,8 @@ pub async fn mail_failed(tx: &mut Tx, id: RegistrationId) -> Result<(), Fault> {
 pub async fn replace_link(app: &App, by: &Authority, cancel_open: bool) -> Result<(String, usize), Fault> {
     let mut tx = app.db.write().await?;
     let path = links::replace_own(app, &mut tx, by).await?;
-    let cancelled = if cancel_open { end_all_open(&mut tx, by.organization, EndedWhy::LinkReplaced, &by.actor).await? } else { 0 };
+    let cancelled =
+        if cancel_open { end_all_open(&mut tx, by.organization, EndedWhy::LinkReplaced, &by.actor).await? } else { 0 };
     tx.commit().await?;
     Ok((path, cancelled))
 }

@@ -147,6 +147,17 @@ pub async fn forget_about(tx: &mut Tx, subject: SubjectId) -> Result<(), Fault> 
     Ok(())
 }
 
+/// Frees what an earlier process had in hand when it ended, so that no message waits for a lease that nobody holds.
+/// For a database that one server works on; what was half delivered leaves again, with the same Message-ID.
+pub async fn free_leases(app: &App) -> Result<(), Fault> {
+    let mut tx = app.db.write().await?;
+    query("update messages set lease_until = null where state = $1 and lease_until is not null")
+        .bind(State::Waiting)
+        .execute(&mut tx)
+        .await?;
+    tx.commit().await
+}
+
 /// Delivers what is due. Says whether there was anything.
 pub async fn deliver_due<W: Words + Clone + 'static>(app: &App, words: &W) -> Result<bool, Fault> {
     if !app.mailer.delivers() {
