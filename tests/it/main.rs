@@ -7,6 +7,12 @@
     reason = "a test fails by panicking"
 )]
 
+mod commands;
+mod corpus;
+mod crash;
+mod floors;
 mod join;
+mod secrets;
+mod smtp;
 mod story;
 mod support;

@@ -21,7 +21,7 @@ use tokio::{
 use super::{PASSWORD, Page};
 
 /// How long an observable thing may take before its test has failed.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Waits for something that must happen, and fails where it does not.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -153,10 +153,7 @@ impl Server {
     /// Waits until the log says this; the log until then.
     pub async fn says(&mut self, words: &str) -> String {
         let waiting = self.err.wait_for(|log| log.contains(words));
-        match within(words, waiting).await {
-            Ok(log) => log.clone(),
-            Err(_) => panic!("the server ended without saying {words:?}"),
-        }
+        within(words, waiting).await.expect("the server ended without saying it").clone()
     }
 
     /// The address for setting up that it printed.
@@ -183,8 +180,7 @@ impl Server {
         // The pipes are read to their end when the senders are gone.
         let read_out = |mut pipe: watch::Receiver<String>| async move {
             within("the end of the output", async { while pipe.changed().await.is_ok() {} }).await;
-            let text = pipe.borrow().clone();
-            text
+            pipe.borrow().clone()
         };
         Ran { status, out: read_out(self.out).await, err: read_out(self.err).await }
     }

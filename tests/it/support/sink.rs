@@ -19,6 +19,7 @@ use tokio_rustls::{TlsAcceptor, rustls};
 use super::process::within;
 
 /// How the sink behaves. Tests change it while it runs.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Clone, Default)]
 pub struct Ways {
     /// Offer STARTTLS.
