@@ -87,7 +87,7 @@ fn path_in(text: &str) -> String {
 fn person(server: &Server, n: usize) -> Person {
     let mut browser = server.browser();
     browser.forwarded_for = Some(format!("198.51.{}.{}", n / 250, n % 250));
-    Person { email: format!("p{n}@acme.com"), goes_on: n % 2 == 0, browser }
+    Person { email: format!("p{n}@acme.com"), goes_on: n.is_multiple_of(2), browser }
 }
 
 /// Lets a crowd register until `acknowledged` more answers have come, kills the server in the middle of the next ones,

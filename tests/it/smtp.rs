@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mail_parser::{MessageParser, MimeHeaders as _};
 use vestibule::{
     platform::{
+        db::query,
         hashing::Strength,
         mail::{
             Captured, Mail, Mailer,
@@ -139,6 +140,15 @@ async fn one_refused_address_holds_nobody_else_up() {
     app.browser().post(&acme.link, &[("email", "bob@acme.com")]).await;
     app.deliver().await;
     assert_eq!(sink.mail_to("bob@acme.com").await.to, ["bob@acme.com"]);
+}
+
+#[tokio::test]
+async fn without_a_mail_server_a_message_waits_untried() {
+    let app = TestApp::start_without_mail().await;
+    begin(&app, "ada@acme.com").await;
+    let waiting: Vec<(String, i64)> =
+        query("select to_email, attempts from messages where state = 'waiting'").all(&app.app.db).await.unwrap();
+    assert_eq!(waiting, [("ada@acme.com".to_owned(), 0)]);
 }
 
 #[tokio::test]

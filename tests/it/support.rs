@@ -202,11 +202,8 @@ impl Browser {
 
     /// Sends a form.
     pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
-        let mut body = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in fields {
-            body.append_pair(name, value);
-        }
-        self.post_raw(path, body.finish().into_bytes()).await
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.post_raw(path, body.into_bytes()).await
     }
 
     /// Sends a body as it is.
@@ -304,4 +301,17 @@ impl Page {
     pub fn says(&self, words: &str) -> bool {
         self.words().contains(words)
     }
+}
+
+/// Starts everything at once and waits for all of it.
+pub async fn all_at_once<F>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let mut set = tokio::task::JoinSet::new();
+    for future in futures {
+        set.spawn(future);
+    }
+    set.join_all().await
 }

@@ -1,0 +1,236 @@
+//! Requests from elsewhere, and everything that a GET may not do.
+
+use axum::{
+    body::Body,
+    http::{Request, header},
+};
+use vestibule::platform::db::query;
+
+use crate::support::{Browser, ORIGIN, PASSWORD, TestApp};
+
+/// Every address that takes a form, with a form that would be good.
+const FORMS: [(&str, &str); 12] = [
+    ("LINK", "email=eve%40acme.com"),
+    ("/setup", "organization_name=Evil&full_name=Eve&email=eve%40acme.com"),
+    ("/join/code", "registration=reg_00000000000000000000000000&code=123456"),
+    ("/join/resend", "registration=reg_00000000000000000000000000"),
+    ("/join/address", "registration=reg_00000000000000000000000000&email=eve%40acme.com"),
+    ("/join/details", "registration=reg_00000000000000000000000000"),
+    ("/login", "slug=acme"),
+    ("/logout", ""),
+    ("/o/acme/login", "email=mia%40acme.com&password=seven+purple+herons+dance"),
+    ("/o/acme/forgot-password", "email=mia%40acme.com"),
+    ("/settings/identity", "version=1&login_method=password&allowed_domains=evil.com"),
+    ("/settings/identity/replacement", "cancel=on"),
+];
+
+async fn everything(app: &TestApp) -> Vec<(i64,)> {
+    let mut counts = Vec::new();
+    for sql in [
+        "select count(*) from registrations",
+        "select count(*) from messages",
+        "select count(*) from sessions",
+        "select count(*) from allowlist_entries",
+        "select count(*) from link_codes",
+        "select count(*) from audit_events",
+        "select count(*) from counters",
+        "select count(*) from tokens",
+        "select count(*) from users",
+    ] {
+        counts.push(query(sql).one(&app.app.db).await.unwrap());
+    }
+    counts
+}
+
+async fn send(browser: &mut Browser, path: &str, body: &str, headers: &[(&str, &str)]) -> u16 {
+    let mut request = Request::post(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    if !headers.iter().any(|(name, _)| *name == "content-type") {
+        request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    }
+    let page = browser.send(request.body(Body::from(body.to_owned())).unwrap()).await;
+    assert!(!page.headers.contains_key("set-cookie"), "{path}");
+    page.status
+}
+
+#[tokio::test]
+async fn a_form_from_elsewhere_is_refused_everywhere_and_does_nothing() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let before = everything(&app).await;
+    let foreign: [&[(&str, &str)]; 8] = [
+        &[("sec-fetch-site", "cross-site")],
+        &[("sec-fetch-site", "same-site"), ("origin", "https://evil.vestibule.test")],
+        &[("origin", "https://evil.com")],
+        &[("origin", "null")],
+        &[("origin", "http://id.vestibule.test")],
+        &[("origin", "https://evil.com"), ("host", "evil.com")],
+        &[("origin", ORIGIN), ("content-type", "text/plain")],
+        &[("origin", ORIGIN), ("content-type", "application/json")],
+    ];
+    for headers in foreign {
+        for (path, body) in FORMS {
+            let path = if path == "LINK" { acme.link.as_str() } else { path };
+            assert_eq!(send(&mut acme.manager.clone(), path, body, headers).await, 403, "{path} {headers:?}");
+        }
+    }
+    assert_eq!(everything(&app).await, before);
+}
+
+#[tokio::test]
+async fn no_get_and_no_head_changes_anything() {
+    let app = TestApp::start().await;
+    let mut acme = app.acme().await;
+    let before = everything(&app).await;
+    let paths =
+        ["/", "/setup", "/login", "/logout", "/account", "/healthz", "/readyz", "/settings", "/settings/identity"];
+    let more = [
+        "/settings/identity/replacement",
+        "/settings/welcome",
+        "/o/acme/login",
+        "/o/acme/forgot-password",
+        "/join/waiting",
+        "/join/details",
+    ];
+    for path in paths.into_iter().chain(more).chain([acme.link.clone().as_str()]) {
+        assert!(acme.manager.get(path).await.status < 500, "{path}");
+        let head = Request::head(path).body(Body::empty()).unwrap();
+        let page = acme.manager.send(head).await;
+        assert!(page.status < 500 && page.html.is_empty(), "{path}");
+    }
+    assert_eq!(everything(&app).await, before);
+}
+
+#[tokio::test]
+async fn every_page_forbids_what_it_does_not_need() {
+    let app = TestApp::start().await;
+    let mut acme = app.acme().await;
+    for path in ["/settings/identity", "/login", "/nowhere", &acme.link.clone()] {
+        let page = acme.manager.get(path).await;
+        let header = |name: &str| {
+            page.headers.get(name).unwrap_or_else(|| panic!("{path} has no {name}")).to_str().unwrap().to_owned()
+        };
+        let policy = header("content-security-policy");
+        for part in [
+            "default-src 'none'",
+            "object-src 'none'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+            "form-action 'self'",
+        ] {
+            assert!(policy.contains(part), "{part}");
+        }
+        assert!(!policy.contains("unsafe"));
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        assert_eq!(header("referrer-policy"), "same-origin");
+        assert!(!page.html.contains("style=\"") && !page.html.contains("onclick"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn cookies_are_host_bound_http_only_and_lax() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let mut browser = app.browser();
+    let mut lines = Vec::new();
+    let page = browser.get(&acme.link).await;
+    lines.extend(page.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap().to_owned()));
+    let page = browser.post("/o/acme/login", &[("email", "mia@acme.com"), ("password", PASSWORD)]).await;
+    lines.extend(page.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap().to_owned()));
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    for line in lines {
+        assert!(
+            line.starts_with("__Host-")
+                && line.contains("; Secure")
+                && line.contains("; HttpOnly")
+                && line.contains("; SameSite=Lax"),
+            "{line}"
+        );
+        assert!(line.contains("; Path=/") && !line.contains("Domain"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_planted_session_is_never_adopted_and_signing_in_gives_a_new_one() {
+    let app = TestApp::start().await;
+    app.acme().await;
+    let planted = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let mut browser = app.browser();
+    browser.cookies.insert("__Host-session".to_owned(), planted.to_owned());
+    browser.post("/o/acme/login", &[("email", "mia@acme.com"), ("password", PASSWORD)]).await;
+    let first = browser.cookies["__Host-session"].clone();
+    assert_ne!(first, planted);
+    let mut old = browser.clone();
+    browser.post("/o/acme/login", &[("email", "mia@acme.com"), ("password", PASSWORD)]).await;
+    assert_ne!(browser.cookies["__Host-session"], first);
+    assert_eq!(old.get("/settings/identity").await.status, 303, "one session a browser: the old id is dead");
+    assert_eq!(browser.get("/settings/identity").await.status, 200);
+    let mut kept = browser.clone();
+    browser.post("/logout", &[]).await;
+    assert_eq!(kept.get("/settings/identity").await.status, 303);
+}
+
+#[tokio::test]
+async fn signing_in_leads_on_only_within_this_server() {
+    let app = TestApp::start().await;
+    app.acme().await;
+    for (return_to, leads) in [
+        ("/settings/identity", "/settings/identity"),
+        ("//evil.com", "/account"),
+        ("https://evil.com/", "/account"),
+        ("/\\evil.com", "/account"),
+        ("/\u{9}/evil.com", "/account"),
+        ("javascript:alert(1)", "/account"),
+        ("", "/account"),
+    ] {
+        let fields = [("email", "mia@acme.com"), ("password", PASSWORD), ("return_to", return_to)];
+        let page = app.browser().post("/o/acme/login", &fields).await;
+        assert_eq!(page.location.as_deref(), Some(leads), "{return_to}");
+    }
+}
+
+#[tokio::test]
+async fn broken_input_never_breaks_the_server() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let big = "x".repeat(600_000);
+    let bodies: Vec<Vec<u8>> = vec![
+        b"email=%00%00".to_vec(),
+        b"email=%ff%fe%80".to_vec(),
+        vec![0xff, 0xfe, 0x00, 0x80],
+        b"email=a@b.co&email=c@d.co".to_vec(),
+        b"email[]=victim@acme.com&email[]=eve@acme.com".to_vec(),
+        format!("email={big}").into_bytes(),
+        b"%=%&=&&==".to_vec(),
+        b"email=%25%27%22%3B--".to_vec(),
+        Vec::new(),
+    ];
+    for body in bodies {
+        for (path, _) in FORMS {
+            let path = if path == "LINK" { acme.link.as_str() } else { path };
+            let mut browser = app.browser();
+            let page = browser.post_raw(path, body.clone()).await;
+            assert!(
+                page.status < 500,
+                "{path} {} {:?}",
+                page.status,
+                String::from_utf8_lossy(&body[..body.len().min(40)])
+            );
+        }
+    }
+    for path in [
+        "/o/%00/login",
+        "/o/%ff%fe/login",
+        "/reset/%00",
+        "/confirm/..%2f..",
+        "/join/%E2%80%AE",
+        "/settings/users/usr_%",
+        "/o/no-such-one/login",
+    ] {
+        let page = app.browser().get(path).await;
+        assert!(matches!(page.status, 303 | 400 | 404), "{path} {}", page.status);
+    }
+    assert!(app.all_mail_to("victim@acme.com").await.is_empty());
+}
