@@ -55,6 +55,6 @@ browser:
 
 bench: ## Measure speed and size against yardsticks (bench/README.md)
 	cargo build --release
-	cargo bench
+	cargo bench --bench ratios
 
 .ONESHELL:

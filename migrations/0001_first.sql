@@ -166,7 +166,6 @@ create table invitations (
   invited_by        uuid null,
   created_at        timestamptz not null,
   renewed_at        timestamptz not null,
-  expires_at        timestamptz null,
   ended_at          timestamptz null,
   ended_why         text null,
   mail_failed_at    timestamptz null,

@@ -10,7 +10,7 @@ pub mod values;
 pub mod worker;
 
 use axum::Router;
-use features::{join, set_up, settings, sign_in};
+use features::{account, join, set_up, settings, sign_in};
 use platform::{
     App,
     web::{self, assets, health},
@@ -24,6 +24,7 @@ pub fn router(app: &App) -> Router {
         .merge(set_up::routes())
         .merge(join::routes())
         .merge(sign_in::routes())
+        .merge(account::routes())
         .merge(settings::routes());
     web::around(routes, app)
 }

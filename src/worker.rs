@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     features::{
+        account, address_changes,
         audit::{self, Actor, EventKind, Happened},
         invitations, join, links, sessions, sign_in,
     },
@@ -36,11 +37,10 @@ impl Words for Letters {
             Kind::Confirmation => join::mail::words(app, message).await,
             Kind::Invitation => invitations::mail::words(app, message).await,
             Kind::FirstPassword | Kind::Recovery | Kind::PasswordChanged => sign_in::mail::words(app, message).await,
-            Kind::AddressConfirmation
-            | Kind::AddressChanging
-            | Kind::AddressChanged
-            | Kind::RoleChanged
-            | Kind::Test => Ok(None),
+            Kind::AddressConfirmation | Kind::AddressChanging | Kind::AddressChanged | Kind::RoleChanged => {
+                account::mail::words(app, message).await
+            }
+            Kind::Test => Ok(None),
         }
     }
 
@@ -89,6 +89,7 @@ pub async fn clean_up(app: &App) -> Result<(), Fault> {
     sessions::clean_up(&mut tx).await?;
     join::clean_up(&mut tx).await?;
     invitations::clean_up(&mut tx).await?;
+    address_changes::clean_up(&mut tx).await?;
     tx.commit().await
 }
 

@@ -10,8 +10,8 @@ use super::{
 use crate::{
     features::{
         audit::Authority,
-        join::{self, ByManager},
         organizations::Organization,
+        provisioning::{self, Asked, Created},
         sign_in,
         users::{self, Filter, Role, User, UserError},
     },
@@ -108,9 +108,11 @@ pub(super) async fn run(command: UserCommand, config: Config, out: Out) -> Resul
             let email: EmailAddress = parsed("address", &address)?;
             let full_name = name.map(|name| parsed("name", &name)).transpose()?;
             let role = if matches!(role, RoleWord::Manager) { Role::Manager } else { Role::Member };
-            let new = ByManager { email, full_name, role, manager: None };
-            let user = join::create_by_manager(&app, &by, new).await?;
-            print(&user.ok_or(CommandError::Refused(reason(&Invalid::AddressTaken)?))?, out)
+            match provisioning::create(&app, &by, None, Asked { email, full_name, role }).await? {
+                Created::User(user) => print(&user, out),
+                // Nobody's mail is counted on the command line.
+                Created::Taken | Created::TooMuchMail(_) => Err(CommandError::Refused(reason(&Invalid::AddressTaken)?)),
+            }
         }
         UserCommand::Deactivate { address, .. } => {
             let user = find(&app, &organization, &address).await?;
@@ -119,7 +121,7 @@ pub(super) async fn run(command: UserCommand, config: Config, out: Out) -> Resul
         }
         UserCommand::Delete { address, may_return, .. } => {
             let user = find(&app, &organization, &address).await?;
-            users::delete(&app, &by, user.id, may_return).await.map_err(|error| refused(error, &user))?;
+            provisioning::delete(&app, &by, user.id, may_return).await.map_err(|error| refused(error, &user))?;
             let object = json!({ "id": user.id, "email": user.email.as_str(), "deleted": true });
             Ok(out.facts(&[("Deleted", user.email.as_str())], &object)?)
         }

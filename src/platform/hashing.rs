@@ -152,11 +152,6 @@ impl Hashing {
         Ok(result.await.map_err(|_| HashError::Busy)??)
     }
 
-    /// How many wait or are being hashed now.
-    pub fn load(&self) -> usize {
-        self.shared.lock().taken.values().sum()
-    }
-
     fn queue(&self, task: Task, source: &str) -> Result<(), HashError> {
         let mut queue = self.shared.lock();
         let all: usize = queue.taken.values().sum();

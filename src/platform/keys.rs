@@ -42,6 +42,10 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// Those that hash something.
+    const MACS: [Self; 5] =
+        [Self::LinkCode, Self::ConfirmationCode, Self::BarredAddress, Self::Counting, Self::KeyCheck];
+
     const fn label(self) -> &'static [u8] {
         match self {
             Self::LinkCode => b"vestibule/link-code/1",
@@ -84,12 +88,20 @@ pub enum KeyError {
 pub struct Keys {
     id: [u8; 4],
     root: hkdf::Prk,
+    macs: Vec<(Purpose, hmac::Key)>,
 }
 
 impl Keys {
     /// A key of these bytes.
     pub fn from_bytes(id: [u8; 4], bytes: &[u8; 32]) -> Self {
-        Self { id, root: hkdf::Salt::new(hkdf::HKDF_SHA256, b"vestibule").extract(bytes) }
+        let mut keys =
+            Self { id, root: hkdf::Salt::new(hkdf::HKDF_SHA256, b"vestibule").extract(bytes), macs: Vec::new() };
+        // Derived once: a link is looked up by such a hash on every page view.
+        keys.macs = Purpose::MACS
+            .iter()
+            .map(|purpose| (*purpose, hmac::Key::new(hmac::HMAC_SHA256, &keys.derive(*purpose, &[]))))
+            .collect();
+        keys
     }
 
     /// Reads the key file; makes one (mode 0600) where there is none.
@@ -167,7 +179,8 @@ impl Keys {
 
     /// HMAC-SHA-256 of something short or guessable, headed by the key's id. Parts are kept apart by their lengths.
     pub fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> Vec<u8> {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.derive(purpose, &[]));
+        let known = self.macs.iter().find(|(known, _)| *known == purpose).map(|(_, key)| key.clone());
+        let key = known.unwrap_or_else(|| hmac::Key::new(hmac::HMAC_SHA256, &self.derive(purpose, &[])));
         let mut context = hmac::Context::with_key(&key);
         for part in parts {
             context.update(&(part.len() as u64).to_be_bytes());

@@ -30,6 +30,8 @@ pub enum Limit {
     WrongPasswordBySource,
     /// Mail that one manager causes to one address.
     ManagerMail,
+    /// Changes of address that one user begins: each sends mail to an address of their choice.
+    AddressChange,
 }
 
 impl Limit {
@@ -41,6 +43,7 @@ impl Limit {
             Self::WrongCodeByOrganization => b"code/organization",
             Self::WrongPasswordBySource => b"password/source",
             Self::ManagerMail => b"mail/manager",
+            Self::AddressChange => b"address/user",
         }
     }
 
@@ -51,14 +54,14 @@ impl Limit {
             Self::WrongCodeBySource => 50,
             Self::WrongCodeByOrganization => 500,
             Self::WrongPasswordBySource => 100,
-            Self::ManagerMail => 5,
+            Self::ManagerMail | Self::AddressChange => 5,
         }
     }
 
     const fn window(self) -> Duration {
         match self {
             Self::BeginBySource | Self::BeginByLink => Duration::from_mins(10),
-            Self::WrongCodeBySource | Self::WrongPasswordBySource | Self::ManagerMail => HOUR,
+            Self::WrongCodeBySource | Self::WrongPasswordBySource | Self::ManagerMail | Self::AddressChange => HOUR,
             Self::WrongCodeByOrganization => DAY,
         }
     }

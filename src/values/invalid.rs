@@ -182,6 +182,12 @@ pub enum Invalid {
         /// The domain that was typed.
         domain: Domain,
     },
+    /// The new address of a user is of a domain that is not on the list.
+    #[error("domain not allowed for users")]
+    DomainNotHere {
+        /// The domain that was typed.
+        domain: Domain,
+    },
     /// The confirmation code is another one.
     #[error("wrong code")]
     CodeWrong {

@@ -93,9 +93,9 @@ fn person(server: &Server, n: usize) -> Person {
 /// Lets a crowd register until `acknowledged` more answers have come, kills the server in the middle of the next ones,
 /// and returns those who were cut off.
 async fn until_killed(crowd: &Crowd, server: Server, before: Vec<Person>, answers: usize, first: usize) -> Vec<Person> {
-    let mut people: Vec<Person> =
-        before.into_iter().map(|person| Person { browser: person.browser.at(&server), ..person }).collect();
-    people.extend((first..first + 200).map(|n| person(&server, n)));
+    let mut people: Vec<Person> = (first..first + 200).map(|n| person(&server, n)).collect();
+    // Taken from the end: who was cut off goes on first, so that nobody is left between two rounds.
+    people.extend(before.into_iter().map(|person| Person { browser: person.browser.at(&server), ..person }));
     let queue = Arc::new(Mutex::new(people));
     let mut workers = JoinSet::new();
     for _ in 0..PEOPLE {

@@ -6,16 +6,18 @@ use std::{
 };
 
 /// Features call downhill only: each may name those after it.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 14] = [
     "settings",
     "account",
     "set_up",
+    "provisioning",
     "join",
     "sign_in",
     "invitations",
     "links",
     "sessions",
     "users",
+    "address_changes",
     "admission",
     "organizations",
     "audit",

@@ -9,7 +9,7 @@ use vestibule::platform::db::query;
 use crate::support::{Browser, ORIGIN, PASSWORD, TestApp};
 
 /// Every address that takes a form, with a form that would be good.
-const FORMS: [(&str, &str); 12] = [
+const FORMS: [(&str, &str); 23] = [
     ("LINK", "email=eve%40acme.com"),
     ("/setup", "organization_name=Evil&full_name=Eve&email=eve%40acme.com"),
     ("/join/code", "registration=reg_00000000000000000000000000&code=123456"),
@@ -22,6 +22,17 @@ const FORMS: [(&str, &str); 12] = [
     ("/o/acme/forgot-password", "email=mia%40acme.com"),
     ("/settings/identity", "version=1&login_method=password&allowed_domains=evil.com"),
     ("/settings/identity/replacement", "cancel=on"),
+    ("/account/name", "full_name=Eve"),
+    ("/account/password", "current_password=seven+purple+herons+dance&password=nine+orange+herons+sleep"),
+    ("/account/address", "email=eve%40evil.com&current_password=seven+purple+herons+dance"),
+    ("/account/address/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", ""),
+    ("/account/sessions/end-others", ""),
+    ("/account/sessions/ses_00000000000000000000000000/end", ""),
+    ("/settings/users/new", "email=eve%40evil.com&role=manager"),
+    ("/settings/users/usr_00000000000000000000000000/role", "role=manager"),
+    ("/settings/users/usr_00000000000000000000000000/deletion", "may_return=yes"),
+    ("/settings/users/usr_00000000000000000000000000/deactivation", ""),
+    ("/settings/users/usr_00000000000000000000000000/first-password", ""),
 ];
 
 async fn everything(app: &TestApp) -> Vec<(i64,)> {
@@ -89,6 +100,10 @@ async fn no_get_and_no_head_changes_anything() {
     let more = [
         "/settings/identity/replacement",
         "/settings/welcome",
+        "/settings/users",
+        "/settings/users/new",
+        "/settings/users/usr_00000000000000000000000000/deletion",
+        "/account/address/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
         "/o/acme/login",
         "/o/acme/forgot-password",
         "/join/waiting",

@@ -7,6 +7,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod account;
+mod address;
 mod commands;
 mod corpus;
 mod crash;
@@ -16,8 +18,10 @@ mod identity;
 mod join;
 mod links;
 mod races;
+mod roles;
 mod secrets;
 mod smtp;
 mod story;
 mod strangers;
 mod support;
+mod users;

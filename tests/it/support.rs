@@ -14,6 +14,7 @@ use axum::{
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 use vestibule::{
+    features::set_up,
     platform::{
         App,
         config::Written,
@@ -126,6 +127,19 @@ impl TestApp {
         let confirm = self.mail_to(email).await.link();
         let page = browser.post(&confirm, &[("full_name", name), ("password", PASSWORD)]).await;
         assert_eq!((page.status, page.location.as_deref()), (303, Some("/account")), "{}", page.html);
+        browser
+    }
+
+    /// A second organization, Globex, made from a shell; its manager, otto@globex.example, signed in.
+    pub async fn second_organization(&self) -> Browser {
+        let (name, slug) = ("Globex".parse().unwrap(), "globex".parse().unwrap());
+        let manager = "otto@globex.example".parse().unwrap();
+        let made = set_up::create_from_command_line(&self.app, &name, &slug, manager).await.unwrap();
+        let link = format!("/reset/{}", made.unwrap().1.expose());
+        let mut browser = self.browser();
+        assert_eq!(browser.post(&link, &[("password", PASSWORD)]).await.status, 303);
+        let fields = [("email", "otto@globex.example"), ("password", PASSWORD)];
+        assert_eq!(browser.post("/o/globex/login", &fields).await.status, 303);
         browser
     }
 

@@ -109,6 +109,8 @@ crate::words! {
         Code = "registration.code",
         /// A sign-in that did not match.
         SignIn = "session.password",
+        /// A new password for an address without an account.
+        Recovery = "session.recovery",
     }
 }
 

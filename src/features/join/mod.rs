@@ -7,7 +7,6 @@
 //!
 //! Tables: `registrations`. Messages: `confirmation`.
 
-mod by_manager;
 mod invited;
 pub mod mail;
 mod model;
@@ -39,9 +38,8 @@ use crate::{
     },
 };
 
-pub use by_manager::{ByManager, create_by_manager};
 pub use model::{EndedWhy, Registration, RegistrationState};
-pub use store::{clean_up, count_open_by_domain, forget_address};
+pub use store::{clean_up, count_open_by_domain};
 pub use web::routes;
 
 /// Why a registration did not go on. The words are in the templates.
@@ -211,9 +209,12 @@ async fn must_be_open(app: &App, registration: &Registration) -> Result<(), Join
 }
 
 /// Sends another message, in the address's budget. Links already sent stay good; the newest code counts.
-pub async fn resend(app: &App, registration: &Registration) -> Result<(), JoinError> {
+pub async fn resend(app: &App, registration: &Registration, visitor: &Visitor) -> Result<(), JoinError> {
     must_be_open(app, registration).await?;
     let mut tx = app.db.write().await?;
+    if let Err(too_many) = limits::count(app, &mut tx, Limit::BeginBySource, &[visitor.source().as_bytes()]).await? {
+        return Err(JoinError::TooMany(too_many));
+    }
     admission::admit(&mut tx, registration.organization_id, &registration.email).await?.admitted()?;
     store::mark_asked(&mut tx, registration.id).await?;
     send(app, &mut tx, registration).await?;
@@ -445,6 +446,15 @@ pub async fn end_everything_of(tx: &mut Tx, user: &User, actor: &Actor) -> Resul
         end(tx, &other, EndedWhy::JoinedElsewhere, actor).await?;
     }
     invitations::accept_pending(tx, user, actor).await
+}
+
+/// Forgets the registrations of an address whose user was deleted, and the messages about them.
+pub async fn forget_address(tx: &mut Tx, organization: OrganizationId, address: &EmailAddress) -> Result<(), Fault> {
+    for id in store::delete_of_address(tx, organization, address).await? {
+        tokens::end_all(tx, Purpose::Confirmation, id.subject()).await?;
+        outbox::forget_about(tx, id.subject()).await?;
+    }
+    Ok(())
 }
 
 /// The organization that a link of ours once led to, for saying why it does not any more.

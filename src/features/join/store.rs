@@ -211,14 +211,18 @@ pub(super) async fn mail_failed(tx: &mut Tx, id: RegistrationId) -> Result<(), F
     Ok(())
 }
 
-/// Forgets the registrations of an address whose user was deleted.
-pub async fn forget_address(tx: &mut Tx, organization: OrganizationId, address: &EmailAddress) -> Result<(), Fault> {
-    query("delete from registrations where organization_id = $1 and email_key = $2")
-        .bind(organization)
-        .bind(address.identity())
-        .execute(tx)
-        .await?;
-    Ok(())
+pub(super) async fn delete_of_address(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    address: &EmailAddress,
+) -> Result<Vec<RegistrationId>, Fault> {
+    let rows: Vec<(RegistrationId,)> =
+        query("delete from registrations where organization_id = $1 and email_key = $2 returning id")
+            .bind(organization)
+            .bind(address.identity())
+            .all(tx)
+            .await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
 /// Ends what has grown old, and forgets addresses that never became users a week later.

@@ -386,7 +386,7 @@ async fn resend(
     Form(form): Form<AddressForm>,
 ) -> Result<Response, PageError> {
     let mine = mine(&app, &visitor, &headers, &form.registration).await?;
-    super::resend(&app, &mine.registration).await.map_err(|error| mine.refusal(&app, &visitor, error))?;
+    super::resend(&app, &mine.registration, &visitor).await.map_err(|error| mine.refusal(&app, &visitor, error))?;
     Ok(go(&format!("/join/waiting?registration={}&again=1", mine.registration.id)))
 }
 

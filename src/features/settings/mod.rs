@@ -3,6 +3,10 @@
 mod identity;
 mod qr;
 mod replacement;
+mod user;
+mod user_new;
+mod user_questions;
+mod users;
 
 use axum::{Router, routing::get};
 
@@ -14,4 +18,8 @@ pub fn routes() -> Router<App> {
         .route("/settings", get(async || go("/settings/identity")))
         .merge(identity::routes())
         .merge(replacement::routes())
+        .merge(users::routes())
+        .merge(user_new::routes())
+        .merge(user::routes())
+        .merge(user_questions::routes())
 }

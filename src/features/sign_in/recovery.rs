@@ -3,7 +3,7 @@
 use super::address_row;
 use crate::{
     features::{
-        audit::{self, Actor, Authority, EventKind, Happened},
+        audit::{self, Actor, Authority, EventKind, Happened, Refused},
         organizations::Organization,
         sessions, users,
         users::{Proved, User},
@@ -40,8 +40,8 @@ pub enum ResetError {
     Fault(#[from] Fault),
 }
 
-/// Somebody asks for a new password. Says nothing about whether the address has an account; the budget counts
-/// either way.
+/// Somebody asks for a new password. An address without an account costs the same work and the same budget, so
+/// that neither the answer nor its time says who has one.
 pub(super) async fn ask(
     app: &App,
     organization: &Organization,
@@ -49,18 +49,16 @@ pub(super) async fn ask(
     visitor: &Visitor,
 ) -> Result<(), Fault> {
     let mut tx = app.db.write().await?;
-    match users::by_address(&mut tx, organization.id, address).await? {
-        Some(user) => {
-            write_recovery(app, &mut tx, &user, Cause::Anonymous, None).await?;
-            audit::record(
-                &mut tx,
-                organization.id,
-                &Actor::visitor(visitor),
-                Happened::to(EventKind::RecoveryAsked, user.id),
-            )
-            .await?;
-        }
-        None => outbox::count_only(app, &mut tx, address).await?,
+    if let Some(user) = users::by_address(&mut tx, organization.id, address).await? {
+        write_recovery(app, &mut tx, &user, Cause::Anonymous, None).await?;
+        let happened = Happened::to(EventKind::RecoveryAsked, user.id);
+        audit::record(&mut tx, organization.id, &Actor::visitor(visitor), happened).await?;
+    } else {
+        let nobody = tx.new_id::<()>();
+        let message = outbox::write_nothing(app, &mut tx, organization.id, address).await?;
+        let token = NewToken { purpose: Purpose::Recovery, organization: organization.id, subject: nobody.subject() };
+        tokens::issue(app, &mut tx, token, message, false).await?;
+        audit::count_refused(&mut tx, organization.id, Refused::Recovery).await?;
     }
     tx.commit().await
 }

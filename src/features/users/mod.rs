@@ -14,6 +14,7 @@ pub use store::{
 };
 
 use super::{
+    address_changes::{self, ChangeEnd},
     audit::{self, Actor, Authority, EventKind, Happened},
     organizations,
 };
@@ -55,6 +56,9 @@ pub async fn create(tx: &mut Tx, new: NewUser, actor: &Actor) -> Result<Option<U
 pub async fn deactivate(app: &App, by: &Authority, id: UserId) -> Result<(), UserError> {
     let mut tx = app.db.write().await?;
     let user = for_change(&mut tx, by, id).await?;
+    if !user.is_active() {
+        return Ok(());
+    }
     keep_one_manager(&mut tx, &user).await?;
     store::set_status(&mut tx, id, Status::Deactivated).await?;
     end_open_tokens(&mut tx, id).await?;
@@ -66,7 +70,9 @@ pub async fn deactivate(app: &App, by: &Authority, id: UserId) -> Result<(), Use
 /// Gives a user their access back.
 pub async fn reactivate(app: &App, by: &Authority, id: UserId) -> Result<(), UserError> {
     let mut tx = app.db.write().await?;
-    for_change(&mut tx, by, id).await?;
+    if for_change(&mut tx, by, id).await?.is_active() {
+        return Ok(());
+    }
     store::set_status(&mut tx, id, Status::Active).await?;
     audit::record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::UserReactivated, id)).await?;
     Ok(tx.commit().await?)
@@ -93,20 +99,22 @@ pub async fn change_role(app: &App, by: &Authority, id: UserId, role: Role) -> R
 
 /// Deletes a user for good: the account, its sessions, and its name and address in the audit log. Unless
 /// `may_return`, the address may not register through the link for two years (decision R13).
-pub async fn delete(app: &App, by: &Authority, id: UserId, may_return: bool) -> Result<(), UserError> {
-    let mut tx = app.db.write().await?;
-    let user = for_change(&mut tx, by, id).await?;
-    keep_one_manager(&mut tx, &user).await?;
-    end_open_tokens(&mut tx, id).await?;
-    outbox::forget_about(&mut tx, id.subject()).await?;
+///
+/// What else is kept of the address belongs to features above this one: `provisioning::delete` forgets that too.
+pub async fn delete(app: &App, tx: &mut Tx, by: &Authority, id: UserId, may_return: bool) -> Result<User, UserError> {
+    let user = for_change(tx, by, id).await?;
+    keep_one_manager(tx, &user).await?;
+    end_open_tokens(tx, id).await?;
+    address_changes::forget_of(tx, id).await?;
+    outbox::forget_about(tx, id.subject()).await?;
     if !may_return {
-        store::bar(app, &mut tx, &user).await?;
+        store::bar(app, tx, &user).await?;
     }
-    store::delete(&mut tx, &user).await?;
-    audit::erase_name(&mut tx, id.subject()).await?;
+    store::delete(tx, &user).await?;
+    audit::erase_name(tx, id.subject()).await?;
     let details = serde_json::json!({ "may_return": may_return });
-    audit::record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::UserDeleted, id).with(details)).await?;
-    Ok(tx.commit().await?)
+    audit::record(tx, by.organization, &by.actor, Happened::to(EventKind::UserDeleted, id).with(details)).await?;
+    Ok(user)
 }
 
 async fn for_change(tx: &mut Tx, by: &Authority, id: UserId) -> Result<User, UserError> {
@@ -129,7 +137,7 @@ pub async fn end_open_tokens(tx: &mut Tx, id: UserId) -> Result<(), Fault> {
     for purpose in [Purpose::FirstPassword, Purpose::Recovery, Purpose::BreakGlass] {
         tokens::end_all(tx, purpose, id.subject()).await?;
     }
-    Ok(())
+    address_changes::end_open_of(tx, id, ChangeEnd::Withdrawn).await
 }
 
 /// What a user is called before they say: the part of the address before the `@`.

@@ -121,10 +121,14 @@ pub struct User {
     pub proved_how: ProvedHow,
     /// The manager who handed the link over.
     pub proved_by: Option<UserId>,
+    /// When it was proved.
+    pub proved_at: Option<Timestamp>,
     /// How they came.
     pub came_by: CameBy,
     /// Since when.
     pub created_at: Timestamp,
+    /// Since when they may not sign in.
+    pub deactivated_at: Option<Timestamp>,
     /// When they were here last.
     pub seen_at: Option<Timestamp>,
 }

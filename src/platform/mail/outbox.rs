@@ -19,7 +19,9 @@ const GIVE_UP: Duration = DAY;
 /// Messages delivered at once.
 const BATCH: i64 = 8;
 /// How long ended messages are shown in the portal.
-const KEPT: Duration = Duration::from_hours(720);
+const KEPT: Duration = Duration::from_hours(30 * 24);
+/// How long messages that never left are kept: their addresses may belong to nobody here.
+const KEPT_UNSENT: Duration = Duration::from_hours(7 * 24);
 
 /// A message in the outbox.
 #[derive(Debug, Clone, FromRow)]
@@ -105,14 +107,34 @@ pub async fn write(app: &App, tx: &mut Tx, new: NewMessage) -> Result<MessageId,
     Ok(id)
 }
 
-/// Counts an anonymous request that sends nothing, so that the budget tells nobody whether mail resulted.
-pub async fn count_only(app: &App, tx: &mut Tx, to: &EmailAddress) -> Result<(), Fault> {
-    let nothing = tx.new_id();
-    let slot = limits::take_mail_slot(app, tx, to, nothing).await?;
-    match slot.instead_of {
-        Some(older) => end(tx, older, State::Dropped, None).await,
-        None => Ok(()),
+/// The stand-in for a message that an anonymous request does not cause: it takes the address's budget and costs
+/// the same writes, is over at once, and does not keep the address.
+pub async fn write_nothing(
+    app: &App,
+    tx: &mut Tx,
+    organization: OrganizationId,
+    to: &EmailAddress,
+) -> Result<MessageId, Fault> {
+    let id = tx.new_id();
+    let slot = limits::take_mail_slot(app, tx, to, id).await?;
+    if let Some(older) = slot.instead_of {
+        end(tx, older, State::Dropped, None).await?;
     }
+    query(
+        "insert into messages (id, organization_id, kind, cause, to_email, subject_id, state, due_at, attempts, created_at, ended_at)
+         values ($1, $2, $3, $4, $5, $1, $6, $7, 0, $8, $8)",
+    )
+    .bind(id)
+    .bind(organization)
+    .bind(Kind::Recovery)
+    .bind(Cause::Anonymous)
+    .bind("nobody@vestibule.invalid")
+    .bind(State::Dropped)
+    .bind(slot.due_at)
+    .bind(tx.now)
+    .execute(tx)
+    .await?;
+    Ok(id)
 }
 
 async fn end(tx: &mut Tx, id: MessageId, state: State, handed_over_by: Option<UserId>) -> Result<(), Fault> {
@@ -281,7 +303,7 @@ pub async fn find(db: &Db, organization: OrganizationId, id: MessageId) -> Resul
 }
 
 /// A page of an organization's messages in one state, newest first, before `before`; one more than asked for
-/// says that there is another page.
+/// says that there is another page. A message about itself is none ([`write_nothing`]).
 pub async fn list(
     db: &Db,
     organization: OrganizationId,
@@ -293,7 +315,7 @@ pub async fn list(
     query(
         "select id, organization_id, kind, to_email, subject_id, actor_id, state, due_at, attempts, first_tried_at, last_error, created_at
            from messages
-          where organization_id = $1 and state = $2 and ($3 is null or (created_at, id) < ($3, $4))
+          where organization_id = $1 and state = $2 and subject_id <> id and ($3 is null or (created_at, id) < ($3, $4))
           order by created_at desc, id desc limit $5",
     )
     .bind(organization)
@@ -339,8 +361,13 @@ pub async fn backlog(db: &Db, organization: OrganizationId) -> Result<(i64, i64)
 
 /// Forgets messages that ended long ago.
 pub async fn clean_up(tx: &mut Tx) -> Result<(), Fault> {
-    let long_ago = tx.now - KEPT;
-    query("delete from messages where ended_at < $1").bind(long_ago).execute(tx).await?;
+    let (long_ago, a_while_ago) = (tx.now - KEPT, tx.now - KEPT_UNSENT);
+    query("delete from messages where ended_at < $1 or (state = $2 and ended_at < $3)")
+        .bind(long_ago)
+        .bind(State::Dropped)
+        .bind(a_while_ago)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 

@@ -1,0 +1,144 @@
+//! Speed and size, as ratios to a yardstick measured in the same run. `bench/README.md` says how to read them.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::struct_field_names,
+    reason = "a measurement fails by panicking, and its counts are small"
+)]
+
+mod client;
+mod server;
+mod timing;
+mod yardstick;
+
+/// The template of the join page names these two; the yardstick renders it too.
+mod platform {
+    pub use vestibule::platform::*;
+}
+mod values {
+    pub use vestibule::values::*;
+}
+
+use std::time::{Duration, Instant};
+
+use client::{Client, load};
+use server::Server;
+
+const SPAN: Duration = Duration::from_secs(6);
+const PEOPLE: usize = 64;
+const SETTING: usize = 1_500;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.get(1).is_some_and(|word| word == "--yardstick") {
+        yardstick::serve_template(arguments[2].parse().expect("a port"));
+        return;
+    }
+    println!("{}", machine());
+    size();
+    hashing();
+    pages();
+    timing::differences();
+}
+
+fn machine() -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    format!("machine: {cores} cores,{}", model.trim_start_matches([':', '\t', ' ', '\u{9}']))
+}
+
+fn row(what: &str, measured: &str, wanted: &str, holds: bool) {
+    println!("{} {what}: {measured} (wanted: {wanted})", if holds { "ok  " } else { "MISS" });
+}
+
+/// Binary size, memory before the first hash, and the time to the first answer on an existing database.
+fn size() {
+    let megabytes = std::fs::metadata(server::binary()).expect("the binary").len() as f64 / 1024.0 / 1024.0;
+    row("release binary", &format!("{megabytes:.1} MiB"), "< 30 MiB", megabytes < 30.0);
+    let folder = Server::seed(1);
+    let mut times: Vec<f64> = (0..7).map(|_| Server::start(&folder).first_answer.as_secs_f64() * 1000.0).collect();
+    times.sort_by(f64::total_cmp);
+    row(
+        "first answer after process start",
+        &format!("{:.0} ms (median of 7)", times[3]),
+        "<= 150 ms",
+        times[3] <= 150.0,
+    );
+    let server = Server::start(&folder);
+    for _ in 0..200 {
+        Client::connect(server.port).get(&folder.link);
+    }
+    let resident = server.resident();
+    row("resident memory before the first hash", &format!("{resident:.1} MiB"), "< 40 MiB", resident < 40.0);
+}
+
+/// Sign-ins and set-passwords against a bare Argon2id loop; the join page beside them.
+fn hashing() {
+    // Setting a password ends every other link of that person, so that each one needs somebody of its own.
+    let folder = Server::seed(SETTING);
+    let server = Server::start(&folder);
+    let idle = server.probe(&folder.link, SPAN);
+    let mut bare = yardstick::bare_hashes(SPAN);
+    let started = Instant::now();
+    let probing = {
+        let (port, link) = (server.port, folder.link.clone());
+        std::thread::spawn(move || server::probe(port, &link, SPAN))
+    };
+    let signed_in = load(server.port, PEOPLE, SPAN, |person, _| {
+        let body = format!("email=person{person}%40acme.com&password=seven+purple+herons+dance");
+        client::form("/o/acme/login", &body, person)
+    });
+    let rate = signed_in.count(303) as f64 / started.elapsed().as_secs_f64().max(SPAN.as_secs_f64());
+    let flood = probing.join().expect("the probe");
+    bare = bare.midpoint(yardstick::bare_hashes(SPAN));
+    row(
+        "sign-ins per second against a bare loop",
+        &format!("{rate:.1} of {bare:.1} = {:.0} %", 100.0 * rate / bare),
+        ">= 90 %",
+        rate >= 0.9 * bare,
+    );
+    row("sign-ins answered with a fault", &signed_in.faults().to_string(), "0", signed_in.faults() == 0);
+    let bound = (10.0 * idle.p99).max(25.0);
+    let measured = format!("p50 {:.2} ms, p99 {:.2} ms; idle p99 {:.2} ms", flood.p50, flood.p99, idle.p99);
+    row("join page while hashing is saturated", &measured, &format!("p99 <= {bound:.0} ms"), flood.p99 <= bound);
+
+    let resets = std::sync::Mutex::new(folder.reset_links(SETTING));
+    let started = Instant::now();
+    let set = load(server.port, PEOPLE, SPAN, |person, _| {
+        let path = resets.lock().expect("links").pop().expect("enough links");
+        client::form(&path, "password=another+fine+password", person)
+    });
+    let rate = set.count(303) as f64 / started.elapsed().as_secs_f64().max(SPAN.as_secs_f64());
+    row(
+        "passwords set per second against a bare loop",
+        &format!("{rate:.1} of {bare:.1} = {:.0} %", 100.0 * rate / bare),
+        ">= 90 %",
+        rate >= 0.9 * bare,
+    );
+}
+
+/// The join page against a bare handler that renders the same template from memory, in turns.
+fn pages() {
+    let folder = Server::seed(1);
+    let server = Server::start(&folder);
+    let bare = yardstick::Process::start();
+    let mut ratios = Vec::new();
+    let mut shown = String::new();
+    for _ in 0..5 {
+        let span = Duration::from_secs(3);
+        let ours = load(server.port, 16, span, |_, _| client::get(&folder.link)).count(200) as f64 / span.as_secs_f64();
+        let theirs = load(bare.port, 16, span, |_, _| client::get("/")).count(200) as f64 / span.as_secs_f64();
+        ratios.push(ours / theirs);
+        shown = format!("{ours:.0} of {theirs:.0} pages a second");
+    }
+    ratios.sort_by(f64::total_cmp);
+    let median = ratios[2] * 100.0;
+    row(
+        "join page against a bare handler",
+        &format!("{median:.0} % (median of 5; last {shown})"),
+        ">= 25 %, aim 50 %",
+        median >= 25.0,
+    );
+}

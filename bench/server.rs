@@ -1,0 +1,193 @@
+//! The real binary in a process of its own, on a folder that was filled before.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+use vestibule::{
+    features::{
+        admission::{Admission, Allowlist, decide},
+        audit::Actor,
+        links, set_up,
+        users::{self, CameBy, NewUser, Proved, ProvedHow, Role},
+    },
+    platform::{
+        App,
+        config::Written,
+        db::Db,
+        hashing::{Hashing, Strength},
+        keys::Keys,
+        limits::Tallies,
+        mail::Mailer,
+        tokens::{self, NewToken, Purpose},
+    },
+    values::{Clock, OrganizationId, Password, Randomness, UserId},
+};
+
+use super::client::Client;
+
+pub fn binary() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_vestibule"))
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+}
+
+/// A data folder with an organization and its people.
+pub struct Folder {
+    pub folder: TempDir,
+    pub link: String,
+    pub runtime: tokio::runtime::Runtime,
+    pub app: App,
+    pub organization: OrganizationId,
+    pub people: Vec<UserId>,
+}
+
+pub struct Server {
+    child: Child,
+    pub port: u16,
+    pub first_answer: Duration,
+}
+
+/// How long pages took, in milliseconds.
+pub struct Probe {
+    pub p50: f64,
+    pub p99: f64,
+}
+
+impl Server {
+    /// A folder with so many people, `person0@acme.com` and on, who share one password.
+    pub fn seed(people: usize) -> Folder {
+        let folder = tempfile::tempdir().expect("a folder");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let (app, organization, link, people) = runtime.block_on(fill(folder.path().to_owned(), people));
+        Folder { folder, link, runtime, app, organization, people }
+    }
+
+    pub fn start(folder: &Folder) -> Self {
+        let port = free_port();
+        let started = Instant::now();
+        let child = Command::new(binary())
+            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--trusted-proxies", "127.0.0.1"])
+            .env("VESTIBULE_DATA_DIR", folder.folder.path())
+            .env("RUST_LOG", "warn")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the server");
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(started.elapsed() < Duration::from_secs(10), "the server does not answer");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(Client::connect(port).get(&folder.link), 200);
+        Self { child, port, first_answer: started.elapsed() }
+    }
+
+    /// Resident memory in MiB.
+    pub fn resident(&self) -> f64 {
+        let status = std::fs::File::open(format!("/proc/{}/status", self.child.id())).expect("the process");
+        let line = BufReader::new(status)
+            .lines()
+            .map_while(Result::ok)
+            .find(|line| line.starts_with("VmRSS:"))
+            .expect("VmRSS");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).expect("KiB") / 1024.0
+    }
+
+    pub fn probe(&self, path: &str, span: Duration) -> Probe {
+        probe(self.port, path, span)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Opens a page fifty times a second and notes how long each took.
+pub fn probe(port: u16, path: &str, span: Duration) -> Probe {
+    let mut client = Client::connect(port);
+    let until = Instant::now() + span;
+    let mut times = Vec::new();
+    while Instant::now() < until {
+        let sent = Instant::now();
+        assert_eq!(client.get(path), 200);
+        times.push(sent.elapsed().as_secs_f64() * 1000.0);
+        std::thread::sleep(Duration::from_millis(20).saturating_sub(sent.elapsed()));
+    }
+    times.sort_by(f64::total_cmp);
+    Probe { p50: times[times.len() / 2], p99: times[times.len() * 99 / 100] }
+}
+
+async fn fill(data_dir: PathBuf, people: usize) -> (App, OrganizationId, String, Vec<UserId>) {
+    let written = Written { data_dir: Some(data_dir), ..Written::default() };
+    let config = written.parse().expect("settings");
+    let randomness = Randomness::System;
+    let keys = Keys::open(&config.key_file, &randomness).expect("a key");
+    let db = Db::open(&config.database, Clock::System, randomness.clone()).await.expect("a database");
+    keys.check(&db, &config.key_file).await.expect("the same key");
+    let app = App {
+        hashing: Hashing::start(1, Strength::standard(), randomness.clone()),
+        db,
+        keys: Arc::new(keys),
+        config: Arc::new(config),
+        mailer: Mailer::Portal,
+        tallies: Arc::new(Tallies::default()),
+        randomness,
+    };
+    let (name, slug, manager) =
+        ("Acme".parse().expect("a name"), "acme".parse().expect("a slug"), "mia@acme.com".parse().expect("an address"));
+    let made = set_up::create_from_command_line(&app, &name, &slug, manager).await.expect("no fault");
+    let (organization, _) = made.expect("a new slug");
+    let link = links::path_of_own(&app, organization).await.expect("a link");
+    let password = Password::parse_existing("seven purple herons dance").expect("a password");
+    let hash = app.hashing.hash(password, "bench").await.expect("a hash");
+    let mut ids = Vec::new();
+    let mut tx = app.db.write().await.expect("a write");
+    for person in 0..people {
+        let address = format!("person{person}@acme.com").parse().expect("an address");
+        let Admission::Admitted(admitted) = decide(&address, &Allowlist::default()) else {
+            unreachable!("the list is empty")
+        };
+        let new = NewUser {
+            organization,
+            admitted,
+            full_name: format!("Person {person}").parse().expect("a name"),
+            password_hash: Some(hash.clone()),
+            role: Role::Member,
+            proved: Proved::by(ProvedHow::Mail),
+            came_by: CameBy::Link,
+            came_by_id: None,
+        };
+        ids.push(users::create(&mut tx, new, &Actor::server()).await.expect("no fault").expect("a new address").id);
+    }
+    tx.commit().await.expect("a commit");
+    (app, organization, link, ids)
+}
+
+impl Folder {
+    /// So many links that set a password, for the people in turn.
+    pub fn reset_links(&self, count: usize) -> Vec<String> {
+        self.runtime.block_on(async {
+            let mut tx = self.app.db.write().await.expect("a write");
+            let mut links = Vec::new();
+            for turn in 0..count {
+                let Some(person) = self.people.get(turn % self.people.len()) else { break };
+                let subject = person.subject();
+                let new = NewToken { purpose: Purpose::BreakGlass, organization: self.organization, subject };
+                links.push(format!("/reset/{}", tokens::issue_shown(&mut tx, new).await.expect("a token").expose()));
+            }
+            tx.commit().await.expect("a commit");
+            links
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! Changes of a user's address that wait for the new mailbox to confirm. Whose they are, and what becomes of the
+//! address in the end, is up to the features above; here a change begins and ends, once.
+//!
+//! Tables: `address_changes`.
+
+mod store;
+
+use std::time::Duration;
+
+pub use store::{AddressChange, clean_up, end, find, newest_of};
+
+use crate::{
+    platform::{
+        Fault,
+        db::Tx,
+        mail::outbox,
+        tokens::{self, Purpose},
+    },
+    values::{AddressChangeId, EmailAddress, OrganizationId, Timestamp, UserId},
+};
+
+/// How long a change is remembered, so that its links can say that they are over.
+const KEPT: Duration = Duration::from_hours(720);
+
+crate::words! {
+    /// How a change of address ended.
+    ChangeEnd {
+        /// The new mailbox has confirmed.
+        Confirmed = "confirmed",
+        /// The user stopped it.
+        Stopped = "stopped",
+        /// The user asked for another address.
+        Replaced = "replaced",
+        /// Its user was deactivated, got a new password or a new address.
+        Withdrawn = "withdrawn",
+    }
+}
+
+impl AddressChange {
+    /// Whether the page still says that it waits: as long as its message may reasonably be looked for.
+    pub fn is_waiting(&self, now: Timestamp) -> bool {
+        self.ended_at.is_none() && now < self.created_at + Purpose::AddressConfirmation.lifetime()
+    }
+}
+
+/// Begins a change, in the place of whichever the user has begun before.
+pub async fn begin(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    user: UserId,
+    (old, new): (&EmailAddress, &EmailAddress),
+) -> Result<AddressChangeId, Fault> {
+    end_open_of(tx, user, ChangeEnd::Replaced).await?;
+    store::insert(tx, organization, user, (old, new)).await
+}
+
+/// Ends every open change of a user with its links. Messages about it that have not left stay behind.
+pub async fn end_open_of(tx: &mut Tx, user: UserId, why: ChangeEnd) -> Result<(), Fault> {
+    for id in store::list_open_of(tx, user).await? {
+        end(tx, id, why).await?;
+        end_links(tx, id).await?;
+    }
+    Ok(())
+}
+
+/// Ends both links of a change: the one that confirms it and the one that stops it.
+pub async fn end_links(tx: &mut Tx, id: AddressChangeId) -> Result<(), Fault> {
+    tokens::end_all(tx, Purpose::AddressConfirmation, id.subject()).await?;
+    tokens::end_all(tx, Purpose::AddressStop, id.subject()).await?;
+    outbox::drop_about(tx, id.subject()).await
+}
+
+/// Forgets every change of a user who is being deleted, and the addresses in its messages.
+pub async fn forget_of(tx: &mut Tx, user: UserId) -> Result<(), Fault> {
+    for id in store::delete_of(tx, user).await? {
+        outbox::forget_about(tx, id.subject()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+use super::{ChangeEnd, KEPT};
+use crate::{
+    platform::{
+        Fault,
+        db::{Db, FromRow, Target, Tx, query},
+    },
+    values::{AddressChangeId, EmailAddress, OrganizationId, Timestamp, UserId, kinds},
+};
+
+/// A change of address as it is kept.
+#[derive(Debug, Clone, FromRow)]
+pub struct AddressChange {
+    /// Its id.
+    pub id: AddressChangeId,
+    /// Whose organization.
+    pub organization_id: OrganizationId,
+    /// Whose address.
+    pub user_id: UserId,
+    /// The address when it began.
+    pub old_email: EmailAddress,
+    /// The address that is to be.
+    pub new_email: EmailAddress,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+pub(super) async fn insert(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    user: UserId,
+    (old, new): (&EmailAddress, &EmailAddress),
+) -> Result<AddressChangeId, Fault> {
+    let id = tx.new_id::<kinds::AddressChange>();
+    query(
+        "insert into address_changes (id, organization_id, user_id, old_email, new_email, created_at)
+         values ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(id)
+    .bind(organization)
+    .bind(user)
+    .bind(old)
+    .bind(new)
+    .bind(tx.now)
+    .execute(tx)
+    .await?;
+    Ok(id)
+}
+
+/// By id, whatever has become of it.
+pub async fn find<'a>(
+    on: impl Into<Target<'a>>,
+    organization: OrganizationId,
+    id: AddressChangeId,
+) -> Result<Option<AddressChange>, Fault> {
+    query(
+        "select id, organization_id, user_id, old_email, new_email, created_at, ended_at
+           from address_changes where organization_id = $1 and id = $2",
+    )
+    .bind(organization)
+    .bind(id)
+    .optional(on)
+    .await
+}
+
+/// The change that a user began last.
+pub async fn newest_of(db: &Db, organization: OrganizationId, user: UserId) -> Result<Option<AddressChange>, Fault> {
+    query(
+        "select id, organization_id, user_id, old_email, new_email, created_at, ended_at
+           from address_changes where organization_id = $1 and user_id = $2
+          order by created_at desc, id desc limit 1",
+    )
+    .bind(organization)
+    .bind(user)
+    .optional(db)
+    .await
+}
+
+pub(super) async fn list_open_of(tx: &mut Tx, user: UserId) -> Result<Vec<AddressChangeId>, Fault> {
+    let rows: Vec<(AddressChangeId,)> =
+        query("select id from address_changes where user_id = $1 and ended_at is null").bind(user).all(tx).await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// Ends a change: of two who do, one gets the row. `false` when it was over already.
+pub async fn end(tx: &mut Tx, id: AddressChangeId, why: ChangeEnd) -> Result<bool, Fault> {
+    let now = tx.now;
+    let ended = query("update address_changes set ended_at = $1, ended_why = $2 where id = $3 and ended_at is null")
+        .bind(now)
+        .bind(why)
+        .bind(id)
+        .execute(tx)
+        .await?;
+    Ok(ended == 1)
+}
+
+pub(super) async fn delete_of(tx: &mut Tx, user: UserId) -> Result<Vec<AddressChangeId>, Fault> {
+    let rows: Vec<(AddressChangeId,)> =
+        query("delete from address_changes where user_id = $1 returning id").bind(user).all(tx).await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// Forgets changes that began long ago.
+pub async fn clean_up(tx: &mut Tx) -> Result<(), Fault> {
+    let long_ago = tx.now - KEPT;
+    query("delete from address_changes where created_at < $1").bind(long_ago).execute(tx).await?;
+    Ok(())
+}
