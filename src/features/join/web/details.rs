@@ -161,10 +161,6 @@ pub(super) async fn finish_by_link(
     .await
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "both ways to finish meet here, and each argument is one thing that differs"
-)]
 async fn finish(
     app: &App,
     (visitor, headers): (&Visitor, &HeaderMap),
