@@ -74,3 +74,22 @@ async fn the_same_form_within_a_minute_sends_one_mail() {
     ada.post(&acme.link, &[("email", "ada@acme.com")]).await;
     assert_eq!(app.all_mail_to("ada@acme.com").await.len(), 2);
 }
+
+#[tokio::test]
+async fn a_tab_that_stayed_open_leads_to_the_account_once_another_one_has_finished() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let mut ada = app.browser();
+    let sent = ada.post(&acme.link, &[("email", "ada@acme.com")]).await;
+    let waiting = ada.follow(sent).await;
+    let mail = app.mail_to("ada@acme.com").await;
+    let finished = ada.post(&mail.link(), &[("full_name", "Ada"), ("password", PASSWORD)]).await;
+    assert_eq!(finished.location.as_deref(), Some("/account"), "{}", finished.html);
+
+    let registration = waiting.input("registration");
+    let late = ada.post("/join/code", &[("registration", &registration), ("code", &mail.code())]).await;
+    assert_eq!((late.status, late.location.as_deref()), (303, Some("/account")), "{}", late.html);
+    let details = [("registration", registration.as_str()), ("full_name", "Ada"), ("password", PASSWORD)];
+    let late = ada.post("/join/details", &details).await;
+    assert_eq!((late.status, late.location.as_deref()), (303, Some("/account")), "{}", late.html);
+}

@@ -9,14 +9,19 @@
 
 mod account;
 mod address;
+mod audit;
 mod commands;
 mod corpus;
 mod crash;
+mod delivery;
 mod floors;
 mod forgery;
 mod identity;
+mod invitations;
+mod invited;
 mod join;
 mod links;
+mod mail;
 mod races;
 mod roles;
 mod secrets;

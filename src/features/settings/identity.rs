@@ -128,6 +128,13 @@ impl IdentityForm {
         !self.self_service.is_empty()
     }
 
+    /// Whether it holds something that is not saved. Addresses to try are never saved.
+    fn differs_from(&self, saved: &Self) -> bool {
+        self.login_method != saved.login_method
+            || self.is_on() != saved.is_on()
+            || !self.allowed_domains.split_whitespace().eq(saved.allowed_domains.split_whitespace())
+    }
+
     fn reading(&self) -> Reading {
         reading::read_entries(&self.allowed_domains)
     }
@@ -247,7 +254,8 @@ async fn check(
         return page(StatusCode::OK, &reading_part(&app, &organization, &form).await?);
     }
     let shown = identity_page(&app, &manager, &organization, &form).await?;
-    page(StatusCode::OK, &IdentityPage { tried: tried(&form), returned: true, ..shown })
+    let saved = IdentityForm::of(&organization, &admission::whole(&app.db, organization.id).await?);
+    page(StatusCode::OK, &IdentityPage { tried: tried(&form), returned: form.differs_from(&saved), ..shown })
 }
 
 fn tried(form: &IdentityForm) -> Vec<Tried> {

@@ -4,6 +4,7 @@
 //! leaves. Without a mail server it waits in the portal until a manager hands it over.
 
 pub mod outbox;
+mod retry;
 pub mod smtp;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -66,6 +66,7 @@ function unsaved(root) {
       leaving = true;
       setTimeout(() => { if (event.defaultPrevented) leaving = false; });
     });
+    for (const link of all("[data-discard]", form)) link.addEventListener("click", () => { leaving = true; });
     addEventListener("pageshow", () => { leaving = false; look(); });
     addEventListener("beforeunload", (event) => {
       if (form.dataset.state === "dirty" && !leaving) event.preventDefault();
