@@ -22,6 +22,7 @@ mod invited;
 mod join;
 mod links;
 mod mail;
+mod promises;
 mod races;
 mod roles;
 mod secrets;
