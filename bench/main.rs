@@ -29,10 +29,12 @@ fn main() {
         return;
     }
     println!("{}", machine());
-    size();
-    hashing();
-    pages();
-    timing::differences();
+    let sections: [(&str, fn()); 4] =
+        [("size", size), ("hashing", hashing), ("pages", pages), ("timing", timing::differences)];
+    let asked: Vec<_> = sections.iter().filter(|(name, _)| arguments.iter().any(|word| word == name)).collect();
+    for (_, measure) in if asked.is_empty() { sections.iter().collect() } else { asked } {
+        measure();
+    }
 }
 
 fn machine() -> String {

@@ -6,7 +6,7 @@ use crate::{
     features::{
         account, address_changes,
         audit::{self, Actor, EventKind, Happened},
-        invitations, join, links, sessions, sign_in,
+        invitations, join, links, sessions, settings, sign_in,
     },
     platform::{
         App, Fault,
@@ -40,7 +40,7 @@ impl Words for Letters {
             Kind::AddressConfirmation | Kind::AddressChanging | Kind::AddressChanged | Kind::RoleChanged => {
                 account::mail::words(app, message).await
             }
-            Kind::Test => Ok(None),
+            Kind::Test => settings::mail::words(app, message).await,
         }
     }
 

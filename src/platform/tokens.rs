@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     App, Fault,
-    db::{FromRow, Target, Tx, query},
+    db::{Db, FromRow, Target, Tx, query},
     keys::Purpose as KeyPurpose,
 };
 use crate::values::{
@@ -241,6 +241,52 @@ pub async fn end_set_up(tx: &mut Tx) -> Result<(), Fault> {
         .execute(tx)
         .await?;
     Ok(())
+}
+
+/// How the token that a message carries stands, for whoever hands it over.
+#[derive(Debug, Clone, FromRow)]
+pub struct Carried {
+    /// Until when its link works; nothing before the message's first delivery or hand-over.
+    pub lives_until: Option<Timestamp>,
+    /// Until when its code works.
+    pub code_until: Option<Timestamp>,
+    code_tries: i64,
+    ended_at: Option<Timestamp>,
+    newer_codes: i64,
+}
+
+impl Carried {
+    /// Whether its link still works at this moment.
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        self.ended_at.is_none() && self.lives_until.is_none_or(|end| now < end)
+    }
+
+    /// Whether it has been used or taken back, rather than grown old.
+    pub const fn was_ended(&self) -> bool {
+        self.ended_at.is_some()
+    }
+
+    /// Whether its code still works at this moment: of one subject only the newest does.
+    pub fn code_is_open(&self, now: Timestamp) -> bool {
+        self.is_open(now)
+            && self.newer_codes == 0
+            && self.code_tries < CODE_TRIES
+            && self.code_until.is_none_or(|end| now < end)
+    }
+}
+
+/// The token that a message carries, if it carries one.
+pub async fn of_message(db: &Db, message: MessageId) -> Result<Option<Carried>, Fault> {
+    query(
+        "select t.lives_until, t.code_until, t.code_tries, t.ended_at,
+                (select count(*) from tokens newer
+                  where newer.subject_id = t.subject_id and newer.code_hash is not null and newer.out_at is not null
+                    and (newer.created_at, newer.message_id) > (t.created_at, t.message_id)) as newer_codes
+           from tokens t where t.message_id = $1",
+    )
+    .bind(message)
+    .optional(db)
+    .await
 }
 
 /// What trying a confirmation code showed.

@@ -224,6 +224,18 @@ pub enum Invalid {
     /// A list offers no such choice.
     #[error("unknown choice")]
     Choice,
+    /// The current password is needed, and was not given.
+    #[error("password needed again")]
+    PasswordNeeded,
+    /// More addresses than one form may bring.
+    #[error("too many addresses")]
+    TooManyAddresses {
+        /// The most in one form.
+        maximum: usize,
+    },
+    /// Not a day as calendars write it.
+    #[error("malformed day")]
+    Day,
     /// Every place in the hash pool is taken: send the form again.
     #[error("busy")]
     Busy,

@@ -49,6 +49,13 @@ impl Timestamp {
         self.format("%Y-%m-%d")
     }
 
+    /// The first moment of a day in UTC, written as `2026-11-22`.
+    pub fn from_day(typed: &str) -> Option<Self> {
+        let day: jiff::civil::Date = typed.trim().parse().ok()?;
+        let midnight = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        Some(Self(midnight.timestamp().as_microsecond()))
+    }
+
     /// The beginning of this moment's hour: what is counted by hour is counted under it.
     #[must_use]
     pub fn hour(self) -> Self {
@@ -118,6 +125,14 @@ mod tests {
         assert_eq!(moment.rfc3339(), "2026-11-22T14:02:03Z");
         assert_eq!(moment.readable(), "2026-11-22 14:02 UTC");
         assert_eq!(moment.hour().rfc3339(), "2026-11-22T14:00:00Z");
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight_and_nothing_else_is_a_day() {
+        assert_eq!(Timestamp::from_day(" 2026-11-22 ").unwrap().rfc3339(), "2026-11-22T00:00:00Z");
+        for wrong in ["", "22.11.2026", "2026-02-30", "yesterday", "99999-01-01"] {
+            assert_eq!(Timestamp::from_day(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -9,10 +9,16 @@
 
 mod account;
 mod address;
+mod audit;
+mod delivery;
 mod forgery;
 mod identity;
+mod invitations;
+mod invited;
 mod join;
 mod links;
+mod mail;
+mod promises;
 mod races;
 mod roles;
 mod strangers;

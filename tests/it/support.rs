@@ -11,7 +11,10 @@ use axum::{
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 use vestibule::{
-    features::set_up,
+    features::{
+        organizations, set_up,
+        users::{self, User},
+    },
     platform::{
         App,
         config::Written,
@@ -91,6 +94,7 @@ impl TestApp {
             cookies: BTreeMap::new(),
             address: "192.0.2.7:50000".parse().unwrap(),
             forwarded_for: None,
+            user_agent: "Mozilla/5.0 (X11; Linux x86_64)".to_owned(),
         }
     }
 
@@ -114,6 +118,30 @@ impl TestApp {
         let welcome = manager.get("/settings/welcome").await;
         let link = welcome.input("link").strip_prefix(ORIGIN).unwrap().to_owned();
         Acme { manager, link }
+    }
+
+    /// Another organization on the same server, made from the command line, with its manager signed in.
+    pub async fn another(&self, name: &str, slug: &str, email: &str) -> Acme {
+        let (name, short) = (name.parse().unwrap(), slug.parse().unwrap());
+        let made = set_up::create_from_command_line(&self.app, &name, &short, email.parse().unwrap()).await.unwrap();
+        let reset = format!("/reset/{}", made.unwrap().1.expose());
+        let mut manager = self.browser();
+        assert_eq!(manager.post(&reset, &[("password", PASSWORD)]).await.status, 303);
+        self.sign_in(&mut manager, slug, email).await;
+        let link = manager.get("/settings/welcome").await.input("link").strip_prefix(ORIGIN).unwrap().to_owned();
+        Acme { manager, link }
+    }
+
+    /// Signs in with the password of every user in tests.
+    pub async fn sign_in(&self, browser: &mut Browser, slug: &str, email: &str) {
+        let page = browser.post(&format!("/o/{slug}/login"), &[("email", email), ("password", PASSWORD)]).await;
+        assert_eq!(page.status, 303, "{}", page.html);
+    }
+
+    /// A user as the server has them, for what no page shows.
+    pub async fn user(&self, slug: &str, email: &str) -> Option<User> {
+        let organization = organizations::by_slug(&self.app.db, &slug.parse().unwrap()).await.unwrap().unwrap();
+        users::by_address(&self.app.db, organization.id, &email.parse().unwrap()).await.unwrap()
     }
 
     /// Joins by the link and the mail's link, all the way.
@@ -202,6 +230,7 @@ pub struct Browser {
     pub cookies: BTreeMap<String, String>,
     pub address: SocketAddr,
     pub forwarded_for: Option<String>,
+    pub user_agent: String,
 }
 
 impl Browser {
@@ -242,6 +271,7 @@ impl Browser {
             let pairs: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             request.headers_mut().insert(header::COOKIE, pairs.join("; ").parse().unwrap());
         }
+        request.headers_mut().insert(header::USER_AGENT, self.user_agent.parse().unwrap());
         if let Some(forwarded) = &self.forwarded_for {
             request.headers_mut().insert("x-forwarded-for", forwarded.parse().unwrap());
         }
@@ -300,18 +330,37 @@ impl Page {
 
     /// The words on the page, without its markup.
     pub fn words(&self) -> String {
-        let mut words = String::new();
-        for piece in self.html.split('<') {
-            words.push(' ');
-            words.push_str(piece.split_once('>').map_or(piece, |(_, text)| text));
-        }
-        words.split_whitespace().collect::<Vec<_>>().join(" ")
+        words_of(&self.html)
+    }
+
+    /// The path to which the link with these words leads.
+    pub fn link_to(&self, words: &str) -> String {
+        let tag = self.html.split("<a ").find(|tag| {
+            tag.split_once('>').is_some_and(|(_, rest)| rest.split('<').next().is_some_and(|text| text.trim() == words))
+        });
+        let tag = tag.unwrap_or_else(|| panic!("no link {words} in {}", self.html));
+        tag.split("href=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#38;", "&")
+    }
+
+    /// The rows of the page's first table, each as its words.
+    pub fn rows(&self) -> Vec<String> {
+        let body = self.html.split("<tbody>").nth(1).and_then(|rest| rest.split("</tbody>").next()).unwrap_or_default();
+        body.split("<tr>").skip(1).map(words_of).collect()
     }
 
     /// Whether the page says this.
     pub fn says(&self, words: &str) -> bool {
         self.words().contains(words)
     }
+}
+
+fn words_of(html: &str) -> String {
+    let mut words = String::new();
+    for piece in html.split('<') {
+        words.push(' ');
+        words.push_str(piece.split_once('>').map_or(piece, |(_, text)| text));
+    }
+    words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Starts everything at once and waits for all of it.

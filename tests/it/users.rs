@@ -289,11 +289,13 @@ async fn what_cannot_be_undone_asks_for_the_password_again() {
     for act in ["deletion", "role"] {
         let path = format!("{page}/{act}");
         assert!(acme.manager.get(&path).await.says("Your password"));
-        for wrong in ["", "not the password"] {
+        for (wrong, words) in
+            [("", "Enter your password again"), ("not the password", "That is not your current password")]
+        {
             let fields = [("role", "manager"), ("may_return", "yes"), ("current_password", wrong)];
             let refused = acme.manager.post(&path, &fields).await;
             assert_eq!(refused.status, 422);
-            assert!(refused.says("That is not your current password"), "{}", refused.words());
+            assert!(refused.says(words), "{}", refused.words());
             assert!(wrong.is_empty() || !refused.html.contains(wrong), "a password is never shown back");
         }
     }

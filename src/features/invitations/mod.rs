@@ -9,8 +9,10 @@ pub mod mail;
 mod model;
 mod store;
 
-pub use model::{Invitation, InvitationEnd, Invited, Listed, Outcome};
-pub use store::{Place, by_id, clean_up, list, mail_failed, open_in};
+pub use model::{Invitation, InvitationEnd, Invited, Left, Listed, Outcome};
+pub use store::{Place, by_id, clean_up, list, mail_failed, newest_of, open_in, pending_for};
+
+use std::collections::HashSet;
 
 use super::{
     audit::{self, Actor, Authority, EventKind, Happened},
@@ -20,7 +22,7 @@ use super::{
 use crate::{
     platform::{
         App, Fault,
-        db::Tx,
+        db::{Target, Tx},
         limits::{self, Limit},
         mail::{Cause, Kind, outbox},
         tokens::{self, NewToken, Purpose},
@@ -63,6 +65,27 @@ pub async fn invite(
     audit::record(&mut tx, by.organization, &by.actor, Happened::to(kind, invitation.id).with(details)).await?;
     tx.commit().await?;
     Ok(outcome)
+}
+
+/// Invites many: an answer for each line, and the good go out. An address that stands twice is invited once.
+pub async fn invite_all(
+    app: &App,
+    by: &Authority,
+    manager: UserId,
+    lines: &[&str],
+    role: Role,
+) -> Result<Vec<Outcome>, Fault> {
+    let mut seen = HashSet::new();
+    let mut outcomes = Vec::with_capacity(lines.len());
+    for line in lines {
+        let result = match line.parse::<EmailAddress>() {
+            Err(why) => Err(Left::NotAnAddress(why)),
+            Ok(address) if !seen.insert(address.identity()) => Err(Left::Twice),
+            Ok(address) => Ok(invite(app, by, Some(manager), &address, role).await?),
+        };
+        outcomes.push(Outcome { typed: (*line).to_owned(), result });
+    }
+    Ok(outcomes)
 }
 
 /// Mail that a manager causes has its own limit, per manager and address.
@@ -117,21 +140,27 @@ async fn end_links(tx: &mut Tx, id: InvitationId) -> Result<(), Fault> {
     outbox::drop_about(tx, id.subject()).await
 }
 
-/// The pending invitation of an address whose link still works, for whoever comes another way (decision R2).
-pub async fn pending_for(
-    tx: &mut Tx,
-    organization: OrganizationId,
-    address: &EmailAddress,
-) -> Result<Option<Invitation>, Fault> {
-    let now = tx.now;
-    let pending = store::find_pending(tx, organization, address).await?;
-    let Some(pending) = pending else { return Ok(None) };
-    Ok(store::has_open_token(tx, pending.id, now).await?.then_some(pending))
+/// What an invitation makes of whoever accepts it now. Nobody grants more than they hold, and that is asked again
+/// when it is used: a manager only while whoever offered that is an active manager, else a member.
+pub async fn role_now<'a>(on: impl Into<Target<'a>>, invitation: &Invitation) -> Result<Role, Fault> {
+    let Some(by) = invitation.invited_by else { return Ok(invitation.role) };
+    if invitation.role == Role::Member {
+        return Ok(Role::Member);
+    }
+    let offered_by = users::by_id(on, invitation.organization_id, by).await?;
+    let holds_it = offered_by.is_some_and(|user| user.is_active() && user.is_manager());
+    Ok(if holds_it { Role::Manager } else { Role::Member })
 }
 
-/// Whether an address has a pending invitation, for the words of a message.
-pub async fn is_pending_for(app: &App, organization: OrganizationId, address: &EmailAddress) -> Result<bool, Fault> {
-    store::is_pending(&app.db, organization, address).await
+/// Forgets the invitations of an address whose user was deleted, the messages about them, and the address in the
+/// audit log.
+pub async fn forget_address(tx: &mut Tx, organization: OrganizationId, address: &EmailAddress) -> Result<(), Fault> {
+    for id in store::delete_of_address(tx, organization, address).await? {
+        tokens::end_all(tx, Purpose::Invitation, id.subject()).await?;
+        outbox::forget_about(tx, id.subject()).await?;
+        audit::erase_name(tx, id.subject()).await?;
+    }
+    Ok(())
 }
 
 /// Marks an address's pending invitation as accepted by its new user.

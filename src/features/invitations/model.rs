@@ -1,7 +1,7 @@
 use crate::{
     features::users::Role,
     platform::{db::FromRow, mail::State},
-    values::{EmailAddress, InvitationId, OrganizationId, Timestamp},
+    values::{EmailAddress, Invalid, InvitationId, MessageId, OrganizationId, Timestamp, UserId},
 };
 
 crate::words! {
@@ -25,6 +25,8 @@ pub struct Invitation {
     pub email: EmailAddress,
     /// What the new user may do.
     pub role: Role,
+    /// The manager who made or renewed it; nobody where it came from the command line.
+    pub invited_by: Option<UserId>,
     /// How it ended, if it did.
     pub ended_why: Option<InvitationEnd>,
 }
@@ -45,12 +47,23 @@ pub struct Listed {
     pub email: EmailAddress,
     /// What the new user may do.
     pub role: Role,
+    /// The manager who made or renewed it.
+    pub invited_by: Option<UserId>,
     /// When it was sent last.
     pub renewed_at: Timestamp,
-    /// How its message stands.
+    /// Its message, for as long as the outbox keeps it.
+    pub message_id: Option<MessageId>,
+    /// How that message stands.
     pub mail: Option<State>,
     /// Until when its link works, from the first delivery on.
     pub lives_until: Option<Timestamp>,
+}
+
+impl Listed {
+    /// Its message, where that waits or failed and a manager may pass it on.
+    pub fn to_hand_over(&self) -> Option<MessageId> {
+        self.message_id.filter(|_| matches!(self.mail, Some(State::Waiting | State::Failed)))
+    }
 }
 
 /// What inviting one address did.
@@ -69,11 +82,20 @@ pub enum Invited {
     TooMuchMail,
 }
 
+/// Why a line of a list of addresses invited nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// The same address stands further up.
+    Twice,
+    /// It is no address.
+    NotAnAddress(Invalid),
+}
+
 /// What came of one line of a list of addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// The line as typed.
     pub typed: String,
-    /// What came of it, or why it is no address.
-    pub result: Result<Invited, crate::values::Invalid>,
+    /// What came of it.
+    pub result: Result<Invited, Left>,
 }

@@ -3,7 +3,7 @@ use crate::{
     features::users::Role,
     platform::{
         Fault,
-        db::{Db, Tx, query},
+        db::{Db, Target, Tx, query},
         tokens::Purpose,
     },
     values::{DAY, EmailAddress, InvitationId, OrganizationId, Timestamp, UserId, kinds},
@@ -43,14 +43,26 @@ pub(super) async fn find_pending(
         .await
 }
 
-pub(super) async fn is_pending(db: &Db, organization: OrganizationId, address: &EmailAddress) -> Result<bool, Fault> {
-    let found: Option<(InvitationId,)> =
-        query("select id from invitations where organization_id = $1 and email_key = $2 and ended_at is null")
-            .bind(organization)
-            .bind(address.identity())
-            .optional(db)
-            .await?;
-    Ok(found.is_some())
+/// The pending invitation of an address whose link still works, for whoever comes another way (decision R2): it was
+/// not delivered yet, or less than seven days ago.
+pub async fn pending_for<'a>(
+    on: impl Into<Target<'a>>,
+    now: Timestamp,
+    organization: OrganizationId,
+    address: &EmailAddress,
+) -> Result<Option<Invitation>, Fault> {
+    query(
+        "select * from invitations
+          where organization_id = $1 and email_key = $2 and ended_at is null
+            and exists (select 1 from tokens where subject_id = invitations.id and purpose = $3
+                         and tokens.ended_at is null and (lives_until is null or lives_until > $4))",
+    )
+    .bind(organization)
+    .bind(address.identity())
+    .bind(Purpose::Invitation)
+    .bind(now)
+    .optional(on)
+    .await
 }
 
 pub(super) async fn renew(tx: &mut Tx, id: InvitationId, role: Role, by: Option<UserId>) -> Result<(), Fault> {
@@ -63,20 +75,6 @@ pub(super) async fn renew(tx: &mut Tx, id: InvitationId, role: Role, by: Option<
         .execute(tx)
         .await?;
     Ok(())
-}
-
-/// Whether the invitation's link still works: it was not delivered yet, or less than seven days ago.
-pub(super) async fn has_open_token(tx: &mut Tx, id: InvitationId, now: Timestamp) -> Result<bool, Fault> {
-    let found: Option<(i64,)> = query(
-        "select code_tries from tokens
-          where subject_id = $1 and purpose = $2 and ended_at is null and (lives_until is null or lives_until > $3) limit 1",
-    )
-    .bind(id)
-    .bind(Purpose::Invitation)
-    .bind(now)
-    .optional(tx)
-    .await?;
-    Ok(found.is_some())
 }
 
 /// Ends a pending invitation: of two who do, one gets the row.
@@ -131,7 +129,7 @@ pub async fn list(
 ) -> Result<Vec<Listed>, Fault> {
     let (at, id) = before.unzip();
     query(
-        "select i.id, i.email, i.role, i.renewed_at, m.state as mail, t.lives_until
+        "select i.id, i.email, i.role, i.invited_by, i.renewed_at, m.id as message_id, m.state as mail, t.lives_until
            from invitations i
            left join tokens t on t.subject_id = i.id and t.purpose = $1 and t.ended_at is null
            left join messages m on m.id = t.message_id
@@ -147,11 +145,38 @@ pub async fn list(
     .await
 }
 
+/// The newest invitation of an address, whatever has become of it.
+pub async fn newest_of(
+    db: &Db,
+    organization: OrganizationId,
+    address: &EmailAddress,
+) -> Result<Option<Invitation>, Fault> {
+    query("select * from invitations where organization_id = $1 and email_key = $2 order by created_at desc, id desc limit 1")
+        .bind(organization)
+        .bind(address.identity())
+        .optional(db)
+        .await
+}
+
 /// The message of an invitation was refused for good (decision R11).
 pub async fn mail_failed(tx: &mut Tx, id: InvitationId) -> Result<(), Fault> {
     let now = tx.now;
     query("update invitations set mail_failed_at = $1 where id = $2").bind(now).bind(id).execute(tx).await?;
     Ok(())
+}
+
+pub(super) async fn delete_of_address(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    address: &EmailAddress,
+) -> Result<Vec<InvitationId>, Fault> {
+    let deleted: Vec<(InvitationId,)> =
+        query("delete from invitations where organization_id = $1 and email_key = $2 returning id")
+            .bind(organization)
+            .bind(address.identity())
+            .all(tx)
+            .await?;
+    Ok(deleted.into_iter().map(|(id,)| id).collect())
 }
 
 /// Forgets invitations that ended long ago.

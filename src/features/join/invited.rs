@@ -56,13 +56,14 @@ pub(super) async fn accept(
     organizations::lock(&mut tx, organization).await?.ok_or(JoinError::Unknown)?;
     let invitation =
         invitations::open_in(&mut tx, organization, token.subject_id.of()).await?.ok_or(JoinError::TooOld)?;
+    let role = invitations::role_now(&mut tx, &invitation).await?;
     users::unbar(app, &mut tx, organization, &invitation.email).await?;
     let new = NewUser {
         organization,
         admitted: Admitted::by_invitation(invitation.email),
         full_name: details.full_name,
         password_hash: Some(password_hash),
-        role: invitation.role,
+        role,
         proved: Proved::by_token(token.handed_over_by),
         came_by: CameBy::Invitation,
         came_by_id: Some(invitation.id.subject()),

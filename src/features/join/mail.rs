@@ -16,8 +16,18 @@ use crate::{
 
 /// What the message says, by whom it reaches.
 enum Says {
-    Confirm { link: String, code: String },
-    AlreadyUser { sign_in: String, forgot: String },
+    Confirm {
+        link: String,
+        code: String,
+    },
+    /// A manager's invitation is completed by a link only, so this message has no code.
+    ConfirmManager {
+        link: String,
+    },
+    AlreadyUser {
+        sign_in: String,
+        forgot: String,
+    },
     AskAManager,
 }
 
@@ -45,8 +55,13 @@ pub async fn words(app: &App, message: &Message) -> Result<Option<Mail>, Fault> 
         return Ok(None);
     };
     let user = users::by_address(&app.db, organization.id, &registration.email).await?;
-    let barred = users::is_barred(app, &app.db, app.db.now(), organization.id, &registration.email).await?
-        && !invitations::is_pending_for(app, organization.id, &registration.email).await?;
+    let now = app.db.now();
+    let offered = match invitations::pending_for(&app.db, now, organization.id, &registration.email).await? {
+        Some(invitation) => Some(invitations::role_now(&app.db, &invitation).await?),
+        None => None,
+    };
+    let barred = offered.is_none() && users::is_barred(app, &app.db, now, organization.id, &registration.email).await?;
+    let link = app.config.address(&format!("/confirm/{}", tokens::token_of(app, message.id).expose()));
     let says = match user {
         Some(user) if user.is_active() => Says::AlreadyUser {
             sign_in: app.config.address(&format!("/o/{}/login", organization.slug)),
@@ -54,10 +69,8 @@ pub async fn words(app: &App, message: &Message) -> Result<Option<Mail>, Fault> 
         },
         Some(_) => Says::AskAManager,
         None if barred => Says::AskAManager,
-        None => Says::Confirm {
-            link: app.config.address(&format!("/confirm/{}", tokens::token_of(app, message.id).expose())),
-            code: tokens::code_of(app, message.id).expose().to_owned(),
-        },
+        None if offered == Some(users::Role::Manager) => Says::ConfirmManager { link },
+        None => Says::Confirm { link, code: tokens::code_of(app, message.id).expose().to_owned() },
     };
     let name = &organization.name;
     Ok(Some(compose(

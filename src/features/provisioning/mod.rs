@@ -5,7 +5,7 @@
 use super::{
     admission::Admitted,
     audit::{Authority, EventKind, Happened, record},
-    join, organizations, sign_in,
+    invitations, join, organizations, sign_in,
     users::{self, CameBy, NewUser, Proved, ProvedHow, Role, User, UserError},
 };
 use crate::{
@@ -120,5 +120,6 @@ pub async fn delete(app: &App, by: &Authority, id: UserId, may_return: bool) -> 
     let mut tx = app.db.write().await?;
     let user = users::delete(app, &mut tx, by, id, may_return).await?;
     join::forget_address(&mut tx, user.organization_id, &user.email).await?;
+    invitations::forget_address(&mut tx, user.organization_id, &user.email).await?;
     Ok(tx.commit().await?)
 }

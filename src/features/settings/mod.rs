@@ -1,6 +1,10 @@
 //! Settings: what managers see and change, under Identity and Access Management. Owns no table.
 
+mod audit;
 mod identity;
+mod invitations;
+pub mod mail;
+mod message;
 mod qr;
 mod replacement;
 mod user;
@@ -16,7 +20,11 @@ use crate::platform::{App, web::go};
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/settings", get(async || go("/settings/identity")))
+        .merge(audit::routes())
         .merge(identity::routes())
+        .merge(invitations::routes())
+        .merge(mail::routes())
+        .merge(message::routes())
         .merge(replacement::routes())
         .merge(users::routes())
         .merge(user_new::routes())

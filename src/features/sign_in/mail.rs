@@ -34,7 +34,7 @@ struct Html<'a> {
     says: &'a Says,
 }
 
-/// The words of a message about a password; nothing when its user is gone.
+/// The words of a message about a password; nothing when its user is gone or its link was ended before it left.
 pub async fn words(app: &App, message: &Message) -> Result<Option<Mail>, Fault> {
     let Some(organization) = organizations::by_id(&app.db, message.organization_id).await? else { return Ok(None) };
     let Some(user) = users::by_id(&app.db, organization.id, message.subject_id.of()).await? else { return Ok(None) };
@@ -44,6 +44,7 @@ pub async fn words(app: &App, message: &Message) -> Result<Option<Mail>, Fault> 
             Says::PasswordChanged { forgot: app.config.address(&format!("/o/{}/forgot-password", organization.slug)) }
         }
         _ if !user.is_active() => Says::Deactivated,
+        _ if tokens::of_message(&app.db, message.id).await?.is_some_and(|token| token.was_ended()) => return Ok(None),
         Kind::FirstPassword => Says::FirstPassword { link: link() },
         _ => Says::Recovery { link: link() },
     };

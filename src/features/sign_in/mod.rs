@@ -217,6 +217,9 @@ pub async fn ask_password_again(
     if member.is_fresh(app.db.now()) {
         return Ok(None);
     }
+    if typed.is_empty() {
+        return Ok(Some(Invalid::PasswordNeeded));
+    }
     match is_current_password(app, member, typed).await {
         Ok(true) => Ok(None),
         Ok(false) | Err(SignInError::Mismatch) => Ok(Some(Invalid::PasswordWrong)),

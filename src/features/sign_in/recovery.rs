@@ -49,25 +49,16 @@ pub(super) async fn ask(
     visitor: &Visitor,
 ) -> Result<(), Fault> {
     let mut tx = app.db.write().await?;
-    match users::by_address(&mut tx, organization.id, address).await? {
-        Some(user) => {
-            write_recovery(app, &mut tx, &user, Cause::Anonymous, None).await?;
-            audit::record(
-                &mut tx,
-                organization.id,
-                &Actor::visitor(visitor),
-                Happened::to(EventKind::RecoveryAsked, user.id),
-            )
-            .await?;
-        }
-        None => {
-            let nobody = tx.new_id::<()>();
-            let message = outbox::write_nothing(app, &mut tx, organization.id, address).await?;
-            let token =
-                NewToken { purpose: Purpose::Recovery, organization: organization.id, subject: nobody.subject() };
-            tokens::issue(app, &mut tx, token, message, false).await?;
-            audit::count_refused(&mut tx, organization.id, Refused::Recovery).await?;
-        }
+    if let Some(user) = users::by_address(&mut tx, organization.id, address).await? {
+        write_recovery(app, &mut tx, &user, Cause::Anonymous, None).await?;
+        let happened = Happened::to(EventKind::RecoveryAsked, user.id);
+        audit::record(&mut tx, organization.id, &Actor::visitor(visitor), happened).await?;
+    } else {
+        let nobody = tx.new_id::<()>();
+        let message = outbox::write_nothing(app, &mut tx, organization.id, address).await?;
+        let token = NewToken { purpose: Purpose::Recovery, organization: organization.id, subject: nobody.subject() };
+        tokens::issue(app, &mut tx, token, message, false).await?;
+        audit::count_refused(&mut tx, organization.id, Refused::Recovery).await?;
     }
     tx.commit().await
 }

@@ -6,7 +6,14 @@
 mod columns;
 mod query;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::{
     Sqlite, SqlitePool,
@@ -111,6 +118,7 @@ impl Db {
             randomness: self.randomness.clone(),
             wake: Arc::clone(&self.wake),
             wakes: false,
+            made: AtomicU16::new(0),
         })
     }
 
@@ -137,6 +145,7 @@ pub struct Tx {
     randomness: Randomness,
     wake: Arc<tokio::sync::Notify>,
     wakes: bool,
+    made: AtomicU16,
     /// The instant of this write.
     pub now: Timestamp,
 }
@@ -156,9 +165,14 @@ impl Tx {
         self.wakes = true;
     }
 
-    /// A new id of this instant.
+    /// A new id of this instant. Those of one write sort in the order in which they were made (RFC 9562, 6.2:
+    /// a counter in the twelve bits after the time), so that a list shows what happened in its order.
     pub fn new_id<K>(&self) -> Id<K> {
-        Id::new(self.now, self.randomness.bytes())
+        let mut random: [u8; 10] = self.randomness.bytes();
+        let [high, low] = (self.made.fetch_add(1, Ordering::Relaxed) & 0x0fff).to_be_bytes();
+        let [first, second, ..] = &mut random;
+        (*first, *second) = (high, low);
+        Id::new(self.now, random)
     }
 
     /// A new 256-bit token.

@@ -52,6 +52,13 @@ pub struct Message {
     pub created_at: Timestamp,
 }
 
+impl Message {
+    /// Whether a manager may pass it on, if it carries something to pass on.
+    pub fn can_be_handed_over(&self) -> bool {
+        matches!(self.state, State::Waiting | State::Failed)
+    }
+}
+
 /// What a new message is.
 pub struct NewMessage {
     /// Whose it is.
@@ -84,7 +91,7 @@ pub async fn write(app: &App, tx: &mut Tx, new: NewMessage) -> Result<MessageId,
         let slot = limits::take_mail_slot(app, tx, &new.to, id).await?;
         due_at = slot.due_at;
         if let Some(older) = slot.instead_of {
-            end(tx, older, State::Dropped, None).await?;
+            end(tx, older, State::Dropped).await?;
         }
     }
     query(
@@ -118,7 +125,7 @@ pub async fn write_nothing(
     let id = tx.new_id();
     let slot = limits::take_mail_slot(app, tx, to, id).await?;
     if let Some(older) = slot.instead_of {
-        end(tx, older, State::Dropped, None).await?;
+        end(tx, older, State::Dropped).await?;
     }
     query(
         "insert into messages (id, organization_id, kind, cause, to_email, subject_id, state, due_at, attempts, created_at, ended_at)
@@ -137,17 +144,17 @@ pub async fn write_nothing(
     Ok(id)
 }
 
-async fn end(tx: &mut Tx, id: MessageId, state: State, handed_over_by: Option<UserId>) -> Result<(), Fault> {
+/// Ends a waiting message. `false` when it does not wait any more: it was handed over or dropped in the meantime.
+async fn end(tx: &mut Tx, id: MessageId, state: State) -> Result<bool, Fault> {
     let now = tx.now;
-    query("update messages set state = $1, ended_at = $2, lease_until = null, handed_over_by = $3 where id = $4 and state = $5")
+    let ended = query("update messages set state = $1, ended_at = $2, lease_until = null where id = $3 and state = $4")
         .bind(state)
         .bind(now)
-        .bind(handed_over_by)
         .bind(id)
         .bind(State::Waiting)
         .execute(tx)
         .await?;
-    Ok(())
+    Ok(ended == 1)
 }
 
 /// Drops the waiting messages about a subject: their cause has ended.
@@ -217,7 +224,7 @@ async fn claim(app: &App) -> Result<Vec<Message>, Fault> {
 async fn deliver<W: Words>(app: &App, words: &W, message: &Message) -> Result<(), Fault> {
     let Some(mail) = words.words(app, message).await? else {
         let mut tx = app.db.write().await?;
-        end(&mut tx, message.id, State::Dropped, None).await?;
+        end(&mut tx, message.id, State::Dropped).await?;
         return tx.commit().await;
     };
     let sent = app.mailer.send(&mail).await;
@@ -225,7 +232,7 @@ async fn deliver<W: Words>(app: &App, words: &W, message: &Message) -> Result<()
     match sent {
         Ok(()) => {
             tokens::delivered(&mut tx, message.id, None).await?;
-            end(&mut tx, message.id, State::Delivered, None).await?;
+            end(&mut tx, message.id, State::Delivered).await?;
         }
         Err(error) => not_sent(&mut tx, words, message, &error).await?,
     }
@@ -246,8 +253,10 @@ async fn not_sent<W: Words>(tx: &mut Tx, words: &W, message: &Message, error: &S
         .execute(&mut *tx)
         .await?;
     if for_good {
-        end(tx, message.id, State::Failed, None).await?;
-        words.failed(tx, message).await?;
+        // Handed over while the mail server answered: then nothing failed.
+        if end(tx, message.id, State::Failed).await? {
+            words.failed(tx, message).await?;
+        }
     }
     Ok(())
 }
@@ -291,29 +300,41 @@ pub async fn find(db: &Db, organization: OrganizationId, id: MessageId) -> Resul
     .await
 }
 
-/// A page of an organization's messages in one state, newest first, before `before`; one more than asked for
-/// says that there is another page. A message about itself is none ([`write_nothing`]).
-pub async fn list(
-    db: &Db,
-    organization: OrganizationId,
-    state: State,
-    before: Option<(Timestamp, MessageId)>,
-    limit: i64,
-) -> Result<Vec<Message>, Fault> {
-    let (at, id) = before.unzip();
+/// Which messages to list: everything left empty is every one.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// In this state.
+    pub state: Option<State>,
+    /// To an address that begins like this.
+    pub to: Option<String>,
+    /// The place of the last message of the page before.
+    pub before: Option<(Timestamp, MessageId)>,
+}
+
+/// A page of an organization's messages, newest first; one more than asked for says that there is another page.
+/// A message about itself is none ([`write_nothing`]).
+pub async fn list(db: &Db, organization: OrganizationId, filter: &Filter, limit: i64) -> Result<Vec<Message>, Fault> {
+    let (at, id) = filter.before.unzip();
     query(
         "select id, organization_id, kind, to_email, subject_id, actor_id, state, due_at, attempts, first_tried_at, last_error, created_at
            from messages
-          where organization_id = $1 and state = $2 and subject_id <> id and ($3 is null or (created_at, id) < ($3, $4))
-          order by created_at desc, id desc limit $5",
+          where organization_id = $1 and subject_id <> id and ($2 is null or state = $2) and ($3 is null or lower(to_email) like $3 escape '\\')
+            and ($4 is null or (created_at, id) < ($4, $5))
+          order by created_at desc, id desc limit $6",
     )
     .bind(organization)
-    .bind(state)
+    .bind(filter.state.map(State::as_str))
+    .bind(filter.to.as_deref().map(beginning))
     .bind(at)
     .bind(id)
     .bind(limit + 1)
     .all(db)
     .await
+}
+
+fn beginning(text: &str) -> String {
+    let literal = text.to_ascii_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    format!("{literal}%")
 }
 
 /// How the newest message about a subject stands, and since when it waits.

@@ -1,19 +1,22 @@
 //! `/invitation/{token}`: the details page with the address fixed. Whoever is signed in, their session is not used.
 
 use axum::{
-    Router,
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
     response::Response,
-    routing::get,
 };
 
 use super::{
-    JoinError, invited,
-    web::{DetailsForm, DetailsPage, Ended, EndedPage, unknown},
+    Ended, EndedPage,
+    details::{DetailsForm, DetailsPage},
+    unknown,
 };
 use crate::{
-    features::{organizations, sessions::Started},
+    features::{
+        join::{JoinError, invited},
+        organizations,
+        sessions::Started,
+    },
     platform::{
         App,
         tokens::{self, Purpose},
@@ -22,11 +25,11 @@ use crate::{
     values::{Digest, Secret},
 };
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/invitation/{token}", get(show).post(accept))
-}
-
-async fn show(State(app): State<App>, visitor: Visitor, Path(token): Path<String>) -> Result<Response, PageError> {
+pub(super) async fn show(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(token): Path<String>,
+) -> Result<Response, PageError> {
     let (_, open) = look(&app, &visitor, &token).await?;
     details_of(&open, &token).answer(StatusCode::OK)
 }
@@ -77,7 +80,7 @@ async fn refusal(app: &App, visitor: &Visitor, digest: &Digest, error: JoinError
     }
 }
 
-async fn accept(
+pub(super) async fn accept(
     State(app): State<App>,
     visitor: Visitor,
     headers: HeaderMap,

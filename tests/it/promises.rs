@@ -1,0 +1,276 @@
+//! Promises that hold over everything at once: what a stolen database holds, what a form cannot set, what no
+//! input breaks.
+
+use axum::{
+    body::Body,
+    http::{Method, Request, header},
+};
+use vestibule::{platform::db::query, values::DAY};
+
+use crate::support::{Browser, ORIGIN, Opened as _, PASSWORD, TestApp};
+
+/// A small generator of the same numbers for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self, below: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % below
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.next(from.len())]
+    }
+}
+
+#[tokio::test]
+async fn a_stolen_database_holds_no_usable_secret() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let ada = app.join(&acme.link, "ada@acme.com", "Ada").await;
+    let mut bea = app.browser();
+    bea.get(&acme.link).await;
+    bea.post(&acme.link, &[("email", "bea@acme.com")]).await;
+    bea.post("/o/acme/forgot-password", &[("email", "ada@acme.com")]).await;
+    app.deliver().await;
+    let mut secrets: Vec<String> =
+        [&acme.manager, &ada, &bea].iter().flat_map(|browser| browser.cookies.values().cloned()).collect();
+    secrets.extend(
+        app.mail
+            .all()
+            .iter()
+            .filter(|mail| mail.text.contains("/confirm/") || mail.text.contains("/reset/"))
+            .map(|mail| mail.link().rsplit('/').next().unwrap().to_owned()),
+    );
+    secrets.push(acme.link.rsplit('/').next().unwrap().to_owned());
+    secrets.push(PASSWORD.to_owned());
+    assert!(secrets.len() >= 9, "{}", secrets.len());
+    let mut dump = Vec::new();
+    for file in std::fs::read_dir(&app.app.config.data_dir).unwrap() {
+        let path = file.unwrap().path();
+        if path != app.app.config.key_file {
+            dump.extend(std::fs::read(path).unwrap());
+        }
+    }
+    assert!(dump.windows(12).any(|window| window == b"ada@acme.com"), "the dump is the database");
+    for secret in secrets {
+        assert!(!dump.windows(secret.len()).any(|window| window == secret.as_bytes()), "a secret is in the database");
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_a_form_does_not_ask_for_takes_effect() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let mut ada = app.browser();
+    let extra = [
+        ("role", "manager"),
+        ("status", "active"),
+        ("proved_how", "mail"),
+        ("organization_id", "org_0"),
+        ("id", "usr_0"),
+        ("password_hash", "x"),
+    ];
+    let mut fields = vec![("email", "ada@acme.com")];
+    fields.extend(extra);
+    ada.post(&acme.link, &fields).await;
+    let link = app.mail_to("ada@acme.com").await.link();
+    let mut fields = vec![("full_name", "Ada"), ("password", PASSWORD), ("email", "eve@acme.com")];
+    fields.extend(extra);
+    assert_eq!(ada.post(&link, &fields).await.location.as_deref(), Some("/account"));
+    assert_eq!(ada.get("/settings/identity").await.status, 403, "a member");
+    let (email, role): (String, String) =
+        query("select email, role from users where full_name = 'Ada'").one(&app.app.db).await.unwrap();
+    assert_eq!((email.as_str(), role.as_str()), ("ada@acme.com", "member"));
+}
+
+#[tokio::test]
+async fn a_thousand_look_alikes_reach_nobody_but_the_stored_address() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    app.join(&acme.link, "Ada.Lovelace@acme.com", "Ada").await;
+    app.advance(2 * DAY);
+    let mut dice = Dice(7);
+    let (locals, dots, domains) = (
+        [
+            "ada.lovelace",
+            "ADA.LOVELACE",
+            "Ada.Lovelace",
+            "adа.lovelace",
+            "ada.lovelace+x",
+            "adalovelace",
+            "ada.love1ace",
+            "ａda.lovelace",
+            "ada..lovelace",
+        ],
+        ["", ".", "\u{200b}", "%40evil.com", "@evil.com", "\r\nBcc: eve@evil.com", " ", "\u{0}"],
+        [
+            "acme.com",
+            "ACME.COM",
+            "аcme.com",
+            "acme.com.evil.org",
+            "ac\u{ad}me.com",
+            "acme．com",
+            "evil.org",
+            "acme.co",
+            "acme.com.",
+        ],
+    );
+    for n in 0..1_000 {
+        let address = format!("{}{}@{}", dice.pick(&locals), dice.pick(&dots), dice.pick(&domains));
+        let mut browser = app.browser();
+        browser.address = format!("198.51.{}.{}:4000", n / 200, n % 200).parse().unwrap();
+        let page = browser.post("/o/acme/forgot-password", &[("email", &address)]).await;
+        assert!(matches!(page.status, 200 | 422), "{address:?}: {}", page.status);
+    }
+    app.deliver().await;
+    let resets: Vec<_> = app.mail.all().into_iter().filter(|mail| mail.text.contains("/reset/")).collect();
+    assert!((1..=3).contains(&resets.len()), "{}", resets.len());
+    assert!(resets.iter().all(|mail| mail.to.as_str() == "Ada.Lovelace@acme.com"), "octet for octet");
+}
+
+const PIECES: [&str; 24] = [
+    "",
+    "0",
+    "-1",
+    "%",
+    "_",
+    "'",
+    "\"",
+    "\\",
+    "\u{0}",
+    "\r\n",
+    "../",
+    "%00",
+    "%ff",
+    "\u{202e}",
+    "👩🏽‍🚀",
+    "<script>",
+    "{{7*7}}",
+    "usr_01jd4x8z0v7k3m2n5p6q8r9s0t",
+    "reg_00000000000000000000000000",
+    "99999999999999999999",
+    "ada@acme.com",
+    "on",
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    " ",
+];
+const PATHS: [&str; 34] = [
+    "/",
+    "/setup",
+    "/join/",
+    "/join/waiting",
+    "/join/code",
+    "/join/resend",
+    "/join/address",
+    "/join/details",
+    "/confirm/",
+    "/invitation/",
+    "/reset/",
+    "/login",
+    "/logout",
+    "/o/acme/login",
+    "/o/acme/forgot-password",
+    "/o/",
+    "/account",
+    "/account/name",
+    "/account/password",
+    "/account/address",
+    "/account/address/",
+    "/account/sessions/end-others",
+    "/settings",
+    "/settings/identity",
+    "/settings/identity/check",
+    "/settings/identity/replacement",
+    "/settings/users",
+    "/settings/users/",
+    "/settings/users/new",
+    "/settings/invitations",
+    "/settings/mail",
+    "/settings/mail/",
+    "/settings/audit",
+    "/assets/",
+];
+const FIELDS: [&str; 20] = [
+    "email",
+    "full_name",
+    "password",
+    "code",
+    "organization_name",
+    "slug",
+    "allowed_domains",
+    "self_service",
+    "login_method",
+    "emails",
+    "registration",
+    "version",
+    "token",
+    "search",
+    "after",
+    "kind",
+    "from",
+    "return_to",
+    "current_password",
+    "role",
+];
+
+async fn shake(browser: &mut Browser, dice: &mut Dice) -> (String, u16) {
+    let path = format!(
+        "{}{}",
+        dice.pick(&PATHS),
+        if dice.next(3) == 0 {
+            url::form_urlencoded::byte_serialize(dice.pick(&PIECES).as_bytes()).collect()
+        } else {
+            String::new()
+        }
+    );
+    let mut pairs = url::form_urlencoded::Serializer::new(String::new());
+    for _ in 0..dice.next(5) {
+        let value = if dice.next(60) == 0 {
+            "x".repeat(100_000)
+        } else {
+            format!("{}{}", dice.pick(&PIECES), dice.pick(&PIECES))
+        };
+        let field: &str = dice.pick::<&str>(&FIELDS);
+        pairs.append_pair(field, &value);
+    }
+    let mut body = pairs.finish().into_bytes();
+    if dice.next(10) == 0 {
+        body.extend([0xff, 0xfe, b'%', b'=', 0x80]);
+    }
+    let method = dice
+        .pick(&[Method::GET, Method::POST, Method::POST, Method::POST, Method::HEAD, Method::PUT, Method::DELETE])
+        .clone();
+    let address = if method == Method::POST || body.len() > 2_000 {
+        path
+    } else {
+        format!("{path}?{}", String::from_utf8_lossy(&body).replace(|c: char| !c.is_ascii_graphic(), ""))
+    };
+    let request = Request::builder()
+        .method(method)
+        .uri(&address)
+        .header(header::ORIGIN, ORIGIN)
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let Ok(request) = request.body(Body::from(body)) else { return (address, 0) };
+    let status = browser.send(request).await.status;
+    (address, status)
+}
+
+/// `FUZZ=100000` for a long run; the seed is in the message.
+#[tokio::test]
+async fn no_input_gives_a_fault() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let member = app.join(&acme.link, "ada@acme.com", "Ada").await;
+    let rounds = std::env::var("FUZZ").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3_000);
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_122);
+    let mut dice = Dice(seed);
+    let anonymous = app.browser();
+    for round in 0..rounds {
+        let mut browser = dice.pick(&[&acme.manager, &member, &anonymous]).to_owned().clone();
+        browser.address = format!("198.51.{}.{}:4000", dice.next(200), dice.next(200)).parse().unwrap();
+        let (address, status) = shake(&mut browser, &mut dice).await;
+        assert!(status < 500, "{status} at round {round} of seed {seed}: {address}");
+    }
+    assert_eq!(app.browser().get("/healthz").await.status, 200);
+}
