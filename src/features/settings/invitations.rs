@@ -112,6 +112,8 @@ impl Notice {
 struct Asked {
     notice: String,
     before: String,
+    /// An address that Identity Configuration offers to invite.
+    emails: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -153,7 +155,7 @@ struct AgainForm {
 
 async fn show(State(app): State<App>, manager: Manager, Query(asked): Query<Asked>) -> Result<Response, PageError> {
     let shown = invitations_page(&app, &manager, &asked.before).await?;
-    page(StatusCode::OK, &InvitationsPage { notice: Notice::of(&asked.notice), ..shown })
+    page(StatusCode::OK, &InvitationsPage { notice: Notice::of(&asked.notice), emails: asked.emails, ..shown })
 }
 
 async fn invitations_page(app: &App, manager: &Manager, before: &str) -> Result<InvitationsPage<'static>, PageError> {
