@@ -9,17 +9,17 @@ pub mod platform;
 pub mod values;
 pub mod worker;
 
-use axum::{Router, routing::get};
+use axum::Router;
 use features::{account, join, set_up, settings, sign_in};
 use platform::{
     App,
-    web::{self, assets},
+    web::{self, assets, health},
 };
 
 /// Every address of the server.
 pub fn router(app: &App) -> Router {
     let routes = Router::new()
-        .route("/healthz", get(|| async { "ok" }))
+        .merge(health::routes())
         .merge(assets::routes())
         .merge(set_up::routes())
         .merge(join::routes())

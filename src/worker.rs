@@ -14,7 +14,8 @@ use crate::{
         limits,
         mail::{
             Kind, Mail,
-            outbox::{self, Message, Words},
+            delivery::{self, Words},
+            outbox::{self, Message},
         },
         tokens,
     },
@@ -64,7 +65,7 @@ pub async fn words(app: &App, message: &Message) -> Result<Option<Mail>, Fault> 
 
 /// Delivers everything that is due now.
 pub async fn deliver(app: &App) -> Result<(), Fault> {
-    while outbox::deliver_due(app, &Letters).await? {}
+    while delivery::deliver_due(app, &Letters).await? {}
     Ok(())
 }
 
@@ -95,6 +96,7 @@ pub async fn clean_up(app: &App) -> Result<(), Fault> {
 
 /// Works until it is told to stop; what is in hand is finished first.
 pub async fn run(app: App, mut stop: tokio::sync::watch::Receiver<bool>) {
+    report("freeing what was in hand", outbox::free_leases(&app).await);
     let mut writing = tokio::time::interval(WRITE_EVERY);
     let mut cleaning = tokio::time::interval(CLEAN_EVERY);
     loop {

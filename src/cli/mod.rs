@@ -1,12 +1,25 @@
 //! The command line: one file a command. Each fails with one clear line and a non-zero status.
 
+mod admit;
+mod config;
+mod link;
+mod org;
+mod out;
+mod reason;
 mod serve;
+mod user;
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io::{ErrorKind, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::{Parser, Subcommand};
 
 use crate::{
+    features::organizations::{self, Organization},
     platform::{
         App, Fault,
         config::{Config, ConfigError, Written},
@@ -16,21 +29,25 @@ use crate::{
         limits::Tallies,
         mail::{Mailer, smtp::Smtp},
     },
-    values::{Clock, Randomness},
+    values::{Clock, Randomness, Slug},
 };
+use out::Out;
+
+const AFTER_HELP: &str = "The mail server is VESTIBULE_SMTP_URL in the environment or smtp_url in the settings file; it holds a password, \
+                          so there is no flag for it. Settings come from the file, then the environment, then flags.";
 
 /// The front door of an organization: share one link, and the right people let themselves in.
 #[derive(Parser)]
-#[command(name = "vestibule", version, about)]
+#[command(name = "vestibule", version, about, after_help = AFTER_HELP)]
 struct Arguments {
     /// The settings file [default: vestibule.toml in this folder, if there is one]
-    #[arg(long, global = true)]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     config: Option<PathBuf>,
-    #[command(flatten)]
-    settings: Written,
     /// Print one JSON object per line
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten, next_help_heading = "Settings")]
+    settings: Written,
     #[command(subcommand)]
     command: Command,
 }
@@ -39,6 +56,20 @@ struct Arguments {
 enum Command {
     /// Run the server
     Serve,
+    /// Make an organization, or list those there are
+    #[command(subcommand)]
+    Org(org::OrgCommand),
+    /// Show or replace an organization's invite link
+    #[command(subcommand)]
+    Link(link::LinkCommand),
+    /// List, make, deactivate, delete users, or let one back in
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Say whether addresses may join by link, and which rule decided
+    Admit(admit::Admit),
+    /// Check or show the settings
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
 }
 
 /// Why a command failed: one line for people.
@@ -62,6 +93,9 @@ pub enum CommandError {
     /// The address is taken or not ours.
     #[error("cannot listen on {0}: {1}. Choose another address with --listen")]
     Listen(std::net::SocketAddr, std::io::Error),
+    /// There is no database to work on.
+    #[error("there is no database at {0} yet. Start the server first, or say where it is with --data-dir")]
+    NoDatabase(PathBuf),
     /// Something broke.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -73,26 +107,67 @@ pub enum CommandError {
     Io(#[from] std::io::Error),
 }
 
+/// Said wherever the public URL is plain http and not this machine.
+const PLAIN_HTTP: &str = "THE PUBLIC URL IS PLAIN HTTP: passwords and sessions cross the network readable, and cookies are not Secure. \
+     Put a TLS proxy in front and set VESTIBULE_PUBLIC_URL to its https address";
+
 /// Runs the command that the arguments ask for.
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
     match go(arguments) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has seen enough.
+        Err(CommandError::Io(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            let line = error.to_string().replace('\n', " ");
-            // Standard error may be closed; there is nobody left to tell then.
-            let _ = writeln!(std::io::stderr(), "vestibule: {line}");
+            complain(&error.to_string());
             ExitCode::FAILURE
         }
     }
 }
 
+/// Help and version go to standard output; a wrong argument is one line like every other failure.
+fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if !error.use_stderr() {
+        // A closed output has nobody to tell.
+        let _ = write!(std::io::stdout(), "{text}");
+        return ExitCode::SUCCESS;
+    }
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = write!(std::io::stderr(), "{text}");
+    } else {
+        let first = text.split("\n\n").next().unwrap_or_default();
+        complain(&format!("{}. See --help", first.trim_start_matches("error: ")));
+    }
+    ExitCode::from(2)
+}
+
+fn complain(why: &str) {
+    let line = why.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Standard error may be closed; there is nobody left to tell then.
+    let _ = writeln!(std::io::stderr(), "vestibule: {line}");
+}
+
 fn go(arguments: Arguments) -> Result<(), CommandError> {
+    let out = Out::new(arguments.json);
+    if let Command::Admit(asked) = &arguments.command
+        && let Some(answered) = admit::alone(asked, out)
+    {
+        return answered;
+    }
+    let config = read_config(arguments.config.as_deref(), arguments.settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async move {
-        let config = read_config(arguments.config.as_deref(), arguments.settings)?;
         match arguments.command {
             Command::Serve => serve::serve(config).await,
+            Command::Org(command) => org::run(command, config, out).await,
+            Command::Link(command) => link::run(command, config, out).await,
+            Command::User(command) => user::run(command, config, out).await,
+            Command::Admit(asked) => admit::run(asked, config, out).await,
+            Command::Config(command) => self::config::run(&command, &config, out),
         }
     })
 }
@@ -110,18 +185,12 @@ fn read_config(file: Option<&std::path::Path>, flags_and_environment: Written) -
 }
 
 /// Opens the data folder, the key and the database.
-async fn open(config: Config, hash_threads: usize) -> Result<App, CommandError> {
+async fn open(config: Config, mailer: Mailer, hash_threads: usize) -> Result<App, CommandError> {
     let randomness = Randomness::System;
     make_folder(&config.data_dir)?;
     let keys = Keys::open(&config.key_file, &randomness)?;
     let db = Db::open(&config.database, Clock::System, randomness.clone()).await?;
     keys.check(&db, &config.key_file).await?;
-    let mailer = match &config.smtp {
-        None => Mailer::Portal,
-        Some((url, from)) => Mailer::Smtp(Arc::new(
-            Smtp::new(url, from.clone()).map_err(|error| CommandError::Refused(error.to_string()))?,
-        )),
-    };
     Ok(App {
         hashing: Hashing::start(hash_threads, Strength::standard(), randomness.clone()),
         db,
@@ -130,6 +199,42 @@ async fn open(config: Config, hash_threads: usize) -> Result<App, CommandError> 
         mailer,
         tallies: Arc::new(Tallies::default()),
         randomness,
+    })
+}
+
+/// How mail leaves, by the settings.
+fn mailer(config: &Config) -> Result<Mailer, CommandError> {
+    match &config.smtp {
+        None => Ok(Mailer::Portal),
+        Some((url, from)) => match Smtp::new(url, from.clone()) {
+            Ok(smtp) => Ok(Mailer::Smtp(Arc::new(smtp))),
+            Err(error) => Err(CommandError::Refused(error.to_string())),
+        },
+    }
+}
+
+/// For a command: it writes mail into the outbox and leaves sending to the server; it hashes nothing.
+async fn open_for_command(config: Config) -> Result<App, CommandError> {
+    open(config, Mailer::Portal, 0).await
+}
+
+/// For a command that works on what is there: a mistyped folder makes no new database.
+async fn open_existing(config: Config) -> Result<App, CommandError> {
+    if !config.database.exists() {
+        return Err(CommandError::NoDatabase(config.database));
+    }
+    open_for_command(config).await
+}
+
+/// The organization that `--org` names.
+async fn organization(app: &App, typed: &str) -> Result<Organization, CommandError> {
+    let found = match typed.parse::<Slug>() {
+        Ok(slug) => organizations::by_slug(&app.db, &slug).await?,
+        Err(_) => None,
+    };
+    found.ok_or_else(|| {
+        let typed = out::shown(typed);
+        CommandError::Refused(format!("there is no organization {typed}. vestibule org list shows those there are"))
     })
 }
 

@@ -16,13 +16,20 @@ const DRAIN: Duration = Duration::from_secs(20);
 
 pub(super) async fn serve(config: Config) -> Result<(), CommandError> {
     start_log();
-    warn_about(&config);
+    if config.is_plain_http() {
+        tracing::warn!("{}", super::PLAIN_HTTP);
+    }
+    let mailer = super::mailer(&config)?;
+    // First the port, so that a start that cannot listen leaves nothing behind.
     let listen = config.listen;
-    let app = open(config, hash_threads()).await?;
     let listener = TcpListener::bind(listen).await.map_err(|error| CommandError::Listen(listen, error))?;
+    let listening = listener.local_addr()?;
+    let app = open(config.listening_on(listening), mailer, hash_threads()).await?;
     organizations::remember_public_url(&app).await?;
+    // Before anybody is told that it runs: a stop that comes at once is heard too.
+    let signal = signal_to_stop()?;
     print_set_up(&app).await?;
-    tracing::info!(address = %app.config.origin(), "Vestibule is ready");
+    tracing::info!(%listening, address = %app.config.origin(), "Vestibule is ready");
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
     tasks.spawn(worker::run(app.clone(), stopping.clone()));
@@ -37,7 +44,7 @@ pub(super) async fn serve(config: Config) -> Result<(), CommandError> {
             tracing::error!(%error, "the server stopped by itself");
         }
     });
-    wait_for_signal().await?;
+    signal.await;
     tracing::info!("stopping: requests in flight are finished, the outbox is kept");
     stop.send_replace(true);
     if tokio::time::timeout(DRAIN, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
@@ -59,15 +66,6 @@ fn start_log() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
-fn warn_about(config: &Config) {
-    if config.public_url.scheme() == "http" && !config.is_loopback() {
-        tracing::warn!(
-            "THE PUBLIC URL IS PLAIN HTTP: passwords and sessions cross the network readable, and cookies are not Secure. \
-             Put a TLS proxy in front and set VESTIBULE_PUBLIC_URL to its https address"
-        );
-    }
-}
-
 async fn print_set_up(app: &App) -> Result<(), CommandError> {
     if let Some(address) = set_up::address_for_this_start(app).await? {
         let mut out = std::io::stdout();
@@ -77,13 +75,15 @@ async fn print_set_up(app: &App) -> Result<(), CommandError> {
     Ok(())
 }
 
-async fn wait_for_signal() -> Result<(), CommandError> {
+/// Listens for Ctrl-C and SIGTERM from now on; ends with the first of them.
+fn signal_to_stop() -> Result<impl Future<Output = ()>, CommandError> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

@@ -19,29 +19,48 @@ use crate::values::EmailAddress;
 #[serde(deny_unknown_fields)]
 pub struct Written {
     /// Address and port to listen on [default: 127.0.0.1:8080]
-    #[arg(long, env = "VESTIBULE_LISTEN", global = true)]
+    #[arg(long, env = "VESTIBULE_LISTEN", global = true, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
     /// How people reach the server, as <https://id.example.com> [default: http:// and the listen address]
-    #[arg(long, env = "VESTIBULE_PUBLIC_URL", global = true)]
+    #[arg(
+        long,
+        env = "VESTIBULE_PUBLIC_URL",
+        global = true,
+        value_name = "URL",
+        help = "How people reach the server, like https://id.example.com [default: http:// and the listen address]"
+    )]
     pub public_url: Option<String>,
     /// Folder of the `SQLite` file and the key file [default: ./vestibule-data]
-    #[arg(long, env = "VESTIBULE_DATA_DIR", global = true)]
+    #[arg(
+        long,
+        env = "VESTIBULE_DATA_DIR",
+        global = true,
+        value_name = "FOLDER",
+        help = "Folder of the SQLite file and the key file [default: ./vestibule-data]"
+    )]
     pub data_dir: Option<PathBuf>,
     /// The server's key, made at the first start [default: key in the data folder]
-    #[arg(long, env = "VESTIBULE_KEY_FILE", global = true)]
+    #[arg(long, env = "VESTIBULE_KEY_FILE", global = true, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
     /// The database, as sqlite:PATH [default: `SQLite` in the data folder]
-    #[arg(long, env = "VESTIBULE_DATABASE_URL", hide_env_values = true, global = true)]
+    #[arg(
+        long,
+        env = "VESTIBULE_DATABASE_URL",
+        hide_env_values = true,
+        global = true,
+        value_name = "URL",
+        help = "The database, as sqlite:PATH [default: vestibule.sqlite in the data folder]"
+    )]
     pub database_url: Option<String>,
     /// The mail server, as smtp://user:password@host:port?tls=required|opportunistic|none or smtps://…; it holds
     /// a password, so there is no flag for it [default: none, a manager hands messages over]
     #[arg(skip)]
     pub smtp_url: Option<String>,
     /// The sender of mail; required with a mail server
-    #[arg(long, env = "VESTIBULE_MAIL_FROM", global = true)]
+    #[arg(long, env = "VESTIBULE_MAIL_FROM", global = true, value_name = "ADDRESS")]
     pub mail_from: Option<String>,
     /// Networks whose X-Forwarded-For is believed, separated by commas [default: none]
-    #[arg(long, env = "VESTIBULE_TRUSTED_PROXIES", global = true)]
+    #[arg(long, env = "VESTIBULE_TRUSTED_PROXIES", global = true, value_name = "NETWORKS")]
     #[serde(default, deserialize_with = "one_or_many")]
     pub trusted_proxies: Option<String>,
 }
@@ -239,6 +258,22 @@ impl Config {
         }
     }
 
+    /// Whether passwords and sessions would cross a network readable.
+    pub fn is_plain_http(&self) -> bool {
+        self.public_url.scheme() == "http" && !self.is_loopback()
+    }
+
+    /// With the port that the system chose, where `listen` left the choice to it and no public URL is set.
+    #[must_use]
+    pub fn listening_on(mut self, listening: SocketAddr) -> Self {
+        self.listen = listening;
+        if self.public_url.port() == Some(0) {
+            // An http URL with a host takes every port.
+            let _ = self.public_url.set_port(Some(listening.port()));
+        }
+        self
+    }
+
     /// The origin that forms must come from, as a browser writes it.
     pub fn origin(&self) -> String {
         self.public_url.origin().ascii_serialization()
@@ -296,6 +331,19 @@ mod tests {
             written(|w| w.public_url = Some("https://ID.Acme.com:443/".to_owned())).unwrap().origin(),
             "https://id.acme.com"
         );
+    }
+
+    #[test]
+    fn the_default_public_url_has_the_port_that_the_system_chose() {
+        let listening = "127.0.0.1:4711".parse().unwrap();
+        let config = |public_url: Option<&str>| {
+            written(|w| {
+                w.listen = Some("127.0.0.1:0".to_owned());
+                w.public_url = public_url.map(str::to_owned);
+            })
+        };
+        assert_eq!(config(None).unwrap().listening_on(listening).origin(), "http://127.0.0.1:4711");
+        assert_eq!(config(Some("https://a.co")).unwrap().listening_on(listening).origin(), "https://a.co");
     }
 
     #[test]

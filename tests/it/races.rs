@@ -127,7 +127,7 @@ async fn an_organization_compares_at_most_five_hundred_wrong_codes_a_day() {
     let mut wrong = 0;
     for person in 0..110 {
         let mut browser = app.browser();
-        browser.address = format!("198.51.{}.7:4000", person).parse().unwrap();
+        browser.address = format!("198.51.{person}.7:4000").parse().unwrap();
         let email = format!("person{person}@acme.com");
         let sent = browser.post(&acme.link, &[("email", &email)]).await;
         let registration = browser.follow(sent).await.input("registration");

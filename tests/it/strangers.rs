@@ -11,7 +11,7 @@ fn shape(page: &Page, email: &str) -> String {
         let value = value.to_str().unwrap();
         let told = if name == "set-cookie" { value.split('=').next().unwrap() } else { value };
         if name != "content-length" {
-            shown.push_str(&format!("{name}: {told}\n"));
+            shown = format!("{shown}{name}: {told}\n");
         }
     }
     shown.push_str(&page.html.replace(email, "EMAIL"));

@@ -1,5 +1,8 @@
 //! A whole Vestibule in one test: its own database, a still clock, captured mail, and browsers.
 
+pub mod process;
+pub mod sink;
+
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
@@ -277,24 +280,24 @@ impl Browser {
         }
         request.extensions_mut().insert(ConnectInfo(self.address));
         let response = self.router.clone().oneshot(request).await.unwrap();
-        self.keep_cookies(response.headers());
+        keep_cookies(&mut self.cookies, response.headers());
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let location = headers.get(header::LOCATION).map(|value| value.to_str().unwrap().to_owned());
         let body = to_bytes(response.into_body(), 1 << 24).await.unwrap();
         Page { status, location, headers, html: String::from_utf8(body.to_vec()).unwrap() }
     }
+}
 
-    fn keep_cookies(&mut self, headers: &HeaderMap) {
-        for line in headers.get_all(header::SET_COOKIE) {
-            let line = line.to_str().unwrap();
-            let (name, rest) = line.split_once('=').unwrap();
-            let value = rest.split(';').next().unwrap();
-            if value.is_empty() {
-                self.cookies.remove(name);
-            } else {
-                self.cookies.insert(name.to_owned(), value.to_owned());
-            }
+fn keep_cookies(cookies: &mut BTreeMap<String, String>, headers: &HeaderMap) {
+    for line in headers.get_all(header::SET_COOKIE) {
+        let line = line.to_str().unwrap();
+        let (name, rest) = line.split_once('=').unwrap();
+        let value = rest.split(';').next().unwrap();
+        if value.is_empty() {
+            cookies.remove(name);
+        } else {
+            cookies.insert(name.to_owned(), value.to_owned());
         }
     }
 }

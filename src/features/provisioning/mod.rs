@@ -38,7 +38,8 @@ pub enum Created {
 }
 
 /// Makes an active user without a password; the mail leads to setting one and signs nobody in. Ends a bar on the
-/// address, its open registrations and its invitation. `manager` is the signed-in one, whose mail is limited.
+/// address, its open registrations and its invitation. `manager` is the signed-in one, whose mail is
+/// limited; none on the command line.
 pub async fn create(app: &App, by: &Authority, manager: Option<UserId>, asked: Asked) -> Result<Created, Fault> {
     let mut tx = app.db.write().await?;
     organizations::lock(&mut tx, by.organization).await?.ok_or(Fault::Data("an organization is gone"))?;
@@ -57,7 +58,7 @@ pub async fn create(app: &App, by: &Authority, manager: Option<UserId>, asked: A
         password_hash: None,
         role: asked.role,
         proved: Proved::by(ProvedHow::NotYet),
-        came_by: CameBy::Manager,
+        came_by: if manager.is_some() { CameBy::Manager } else { CameBy::CommandLine },
         came_by_id: None,
     };
     let Some(user) = users::create(&mut tx, new, &by.actor).await? else { return Ok(Created::Taken) };

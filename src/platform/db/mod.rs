@@ -32,6 +32,8 @@ use crate::values::{Clock, Id, Randomness, Secret, Timestamp};
 const READERS: u32 = 4;
 /// How long a request waits for its turn to write before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What "ready" means: a read and the write lock within this time.
+const QUICKLY: Duration = Duration::from_secs(1);
 
 /// The database: one writer and several read-only readers.
 #[derive(Clone)]
@@ -125,6 +127,16 @@ impl Db {
     /// Waits until a write has left something for the worker.
     pub async fn woken(&self) {
         self.wake.notified().await;
+    }
+
+    /// Whether a read is answered and a write could begin, within a second.
+    pub async fn is_ready(&self) -> bool {
+        let asked = async {
+            let _: (i64,) = query("select 1").one(self).await?;
+            drop(self.write().await?);
+            Ok::<(), Fault>(())
+        };
+        matches!(tokio::time::timeout(QUICKLY, asked).await, Ok(Ok(())))
     }
 
     /// The present moment of this database.

@@ -173,12 +173,18 @@ impl Smtp {
             .message_id(Some(format!("<{}@{}>", mail.id, self.from.domain())))
             .from(Mailbox::new(Some(mail.organization.to_string()), from.clone()))
             .to(Mailbox::new(None, to.clone()))
-            .subject(mail.subject.as_str())
+            .subject(plain(&mail.subject).replace('\n', " "))
             .header(AutoSubmitted)
             .envelope(Envelope::new(Some(from), vec![to]).map_err(|error| error.to_string())?)
-            .multipart(MultiPart::alternative_plain_html(mail.text.clone(), mail.html.clone()))
+            .multipart(MultiPart::alternative_plain_html(plain(&mail.text), plain(&mail.html)))
             .map_err(|error| error.to_string())
     }
+}
+
+/// Lines end in one way only and nothing controls the line: a CR alone, which some servers take for the end of a
+/// line, would let words end the message (SMTP smuggling).
+fn plain(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n").chars().filter(|c| *c == '\n' || !c.is_control()).collect()
 }
 
 /// RFC 3834: written by a program, so that no vacation note answers.

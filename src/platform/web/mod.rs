@@ -5,6 +5,7 @@ pub mod cookies;
 mod dress;
 mod forms;
 mod guard;
+pub mod health;
 pub mod paging;
 mod portal;
 mod request;

@@ -95,7 +95,7 @@ pub(super) async fn finish_by_code(
     let mine = mine(&app, &visitor, &headers, &form.registration).await?;
     let proof = Proof::Code(mine.registration.id, mine.browser);
     join::look(&app, &proof).await.map_err(|error| mine.refusal(&app, &visitor, error))?;
-    finish(&app, &visitor, &headers, &proof, &form, details_of(&mine), &mine.organization.slug).await
+    finish(&app, (&visitor, &headers), &proof, &form, (details_of(&mine), &mine.organization.slug)).await
 }
 
 /// The page behind the mail's link. A scanner that opens it achieves nothing.
@@ -151,18 +151,22 @@ pub(super) async fn finish_by_link(
     Form(form): Form<DetailsForm>,
 ) -> Result<Response, PageError> {
     let theirs = behind(&app, &visitor, &token).await?;
-    finish(&app, &visitor, &headers, &theirs.proof, &form, details_behind(&theirs, &token), &theirs.organization.slug)
-        .await
+    finish(
+        &app,
+        (&visitor, &headers),
+        &theirs.proof,
+        &form,
+        (details_behind(&theirs, &token), &theirs.organization.slug),
+    )
+    .await
 }
 
 async fn finish(
     app: &App,
-    visitor: &Visitor,
-    headers: &HeaderMap,
+    (visitor, headers): (&Visitor, &HeaderMap),
     proof: &Proof,
     form: &DetailsForm,
-    shown: DetailsPage<'_>,
-    slug: &Slug,
+    (shown, slug): (DetailsPage<'_>, &Slug),
 ) -> Result<Response, PageError> {
     let details = match form.parse(shown.email, shown.organization) {
         Ok(details) => details,
