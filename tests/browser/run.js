@@ -11,7 +11,7 @@ const files = readdirSync(folder)
 if (files.length === 0) throw new Error(`no story is called ${wanted.join(" or ")}`);
 
 const reporter = new spec();
-run({ files, concurrency: Number(process.env.STORIES_AT_ONCE ?? 2), timeout: 240_000 })
+run({ files, concurrency: Number(process.env.STORIES_AT_ONCE ?? 2), timeout: 600_000 })
   .on("test:fail", () => { process.exitCode = 1; })
   .compose(reporter)
   .pipe(process.stdout);

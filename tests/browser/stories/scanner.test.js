@@ -50,3 +50,22 @@ story("a scanner sets no password, and the person does", { variants: [desktop] }
   await press(elsewhere, "Set password");
   await elsewhere.getByText("Your password is set.").waitFor();
 });
+
+story("a scanner neither confirms nor stops another address, and the person does", { variants: [desktop] }, async (stage) => {
+  const { open, mail, server } = stage;
+  const grace = await open();
+  await setUp(grace, server);
+  await grace.goto("/account");
+  await grace.getByLabel("New email address").fill("grace@navy.example");
+  await grace.locator("#address_password").fill(PASSWORD);
+  await press(grace, "Change address");
+  await grace.getByText("grace@navy.example has to confirm").waitFor();
+  const toNew = await mail.next("grace@navy.example");
+  await scan(stage, toNew);
+  await scan(stage, await mail.next("grace@acme.com"));
+  await grace.reload();
+  await grace.getByText("grace@navy.example has to confirm").waitFor(); // neither way
+  await grace.goto(toNew.link);
+  await press(grace, "Use grace@navy.example");
+  await grace.getByText("Your address is grace@navy.example now.").waitFor();
+});

@@ -18,7 +18,7 @@ export function launch() {
 export async function person(browser, base, variant, problems) {
   const { name: _, script = true, ...device } = variant;
   const context = await browser.newContext({ ...device, javaScriptEnabled: script, baseURL: base, locale: "en-GB", timezoneId: "Europe/Berlin" });
-  context.setDefaultTimeout(10_000);
+  context.setDefaultTimeout(20_000);
   watch(context, base, problems);
   return context;
 }

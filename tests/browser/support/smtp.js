@@ -28,7 +28,7 @@ export async function startMail() {
       const first = unread.get(key)?.shift();
       if (first) return Promise.resolve(first);
       return new Promise((resolve, reject) => {
-        const late = setTimeout(() => reject(new Error(`no mail came to ${address}`)), 15_000);
+        const late = setTimeout(() => reject(new Error(`no mail came to ${address}`)), 30_000);
         const take = (message) => { clearTimeout(late); resolve(message); };
         waiting.set(key, [...(waiting.get(key) ?? []), take]);
       });

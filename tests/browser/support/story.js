@@ -1,6 +1,6 @@
 // A story: a server, its mail, and the browsers of the people in it. At its end nothing may have gone wrong in any of them.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, test } from "node:test";
 import { desktop, launch, person, phone } from "./browser.js";
 import { startServer } from "./server.js";
 import { startMail } from "./smtp.js";
@@ -13,9 +13,8 @@ export { desktop, phone };
 
 export const PASSWORD = "seven purple herons dance";
 
-let browser;
-before(async () => { browser = await launch(); });
-after(() => browser?.close());
+let browser; // one for all stories of a file, begun with the first
+after(async () => (await browser)?.close());
 
 /**
  * Tells a story in each of the variants. `tell` gets the stage: `open()` gives somebody a browser of their own and a
@@ -28,7 +27,8 @@ export function story(name, { variants = everywhere, mail: delivers = true, time
       const server = await startServer(mail);
       const problems = [], contexts = [];
       const open = async (device = variant) => {
-        const context = await person(browser, server.base, device, problems);
+        browser ??= launch();
+        const context = await person(await browser, server.base, device, problems);
         contexts.push(context);
         return context.newPage();
       };
