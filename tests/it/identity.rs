@@ -1,6 +1,10 @@
 //! Identity Configuration: what managers see, change and save.
 
-use vestibule::values::{HOUR, MINUTE};
+use vestibule::{
+    features::organizations,
+    platform::config::Written,
+    values::{DAY, HOUR, MINUTE},
+};
 
 use crate::support::{Acme, Browser, Opened as _, PASSWORD, Page, TestApp};
 
@@ -278,4 +282,27 @@ async fn a_session_of_a_manager_ends_after_twelve_idle_hours() {
     app.advance(13 * HOUR);
     let page = acme.manager.get(PAGE).await;
     assert_eq!(page.location.as_deref(), Some("/login?return_to=%2Fsettings%2Fidentity"));
+}
+
+#[tokio::test]
+async fn managers_are_told_for_a_month_when_the_servers_address_changed() {
+    let app = TestApp::start().await;
+    let mut acme = app.acme().await;
+    organizations::remember_public_url(&app.app).await.unwrap();
+    assert!(!acme.manager.get(PAGE).await.says("The address of this server changed"));
+    let mut moved = app.app.clone();
+    let written = Written {
+        public_url: Some("https://door.vestibule.test".to_owned()),
+        data_dir: Some(app.app.config.data_dir.clone()),
+        ..Written::default()
+    };
+    moved.config = std::sync::Arc::new(written.parse().unwrap());
+    organizations::remember_public_url(&moved).await.unwrap();
+    organizations::remember_public_url(&moved).await.unwrap();
+    let page = acme.manager.get(PAGE).await;
+    assert!(page.says("The address of this server changed from https://id.vestibule.test"), "{}", page.words());
+    assert_eq!(app.browser().get(&acme.link).await.status, 200, "codes do not depend on the address");
+    app.advance(31 * DAY);
+    app.sign_in(&mut acme.manager, "acme", "mia@acme.com").await;
+    assert!(!acme.manager.get(PAGE).await.says("The address of this server changed"));
 }
