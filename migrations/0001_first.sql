@@ -238,14 +238,23 @@ create table counters (
 );
 create index counters_age on counters (last_at);
 
--- The anonymous mail budget of an address: when its next slot is due, and which message waits for it.
+-- The anonymous mail budget of an address, and of each organization and kind the one message that waits for a slot.
 create table mail_budgets (
   key_hash          bytea not null primary key,
-  spent_until       timestamptz not null,
-  waiting_until     timestamptz not null,
-  waiting_message   uuid null
+  spent_until       timestamptz not null
 );
 create index mail_budgets_age on mail_budgets (spent_until);
+
+create table mail_waiting (
+  key_hash          bytea not null,
+  organization_id   uuid not null references organizations (id),
+  kind              text not null,
+  message_id        uuid not null,
+  tagged            boolean not null,
+  due_at            timestamptz not null,
+  primary key (key_hash, organization_id, kind)
+);
+create index mail_waiting_age on mail_waiting (due_at);
 
 create table audit_events (
   id                uuid not null primary key,

@@ -13,7 +13,7 @@ use super::{
     db::{FromRow, Tx, query},
     keys::Purpose,
 };
-use crate::values::{DAY, EmailAddress, HOUR, MINUTE, MessageId, SessionId, Timestamp};
+use crate::values::{DAY, HOUR, MINUTE, SessionId, Timestamp};
 
 /// Something that is counted within a window of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,78 +159,10 @@ pub async fn succeed(app: &App, tx: &mut Tx, of: &[&[u8]]) -> Result<(), Fault> 
     Ok(())
 }
 
-/// One anonymous message leaves for an address every three hours, and three may leave together: never more
-/// than three in an hour and ten in a day, however they are asked for (`docs/decisions/0006-mail-budget.md`).
-const SLOT: Duration = Duration::from_hours(3);
-const BURST: u32 = 3;
-
-/// When an anonymous message may leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MailSlot {
-    /// From this moment on.
-    pub due_at: Timestamp,
-    /// The message that waited for this slot until now and is not sent any more.
-    pub instead_of: Option<MessageId>,
-}
-
-#[derive(FromRow)]
-struct Budget {
-    spent_until: Timestamp,
-    waiting_until: Timestamp,
-    waiting_message: Option<MessageId>,
-}
-
-/// Takes a slot of the address's budget for `message`. Where none is free, the message waits for the next
-/// one, in the place of a message that waited already: the newest is the one that is being waited for.
-pub async fn take_mail_slot(
-    app: &App,
-    tx: &mut Tx,
-    address: &EmailAddress,
-    message: MessageId,
-) -> Result<MailSlot, Fault> {
-    let now = tx.now;
-    let hash = app.keys.mac(Purpose::Counting, &[b"mail/address", address.counting_key().as_bytes()]);
-    let budget = query("select spent_until, waiting_until, waiting_message from mail_budgets where key_hash = $1")
-        .bind(hash.clone())
-        .optional::<Budget>(&mut *tx)
-        .await?
-        .unwrap_or(Budget { spent_until: now, waiting_until: now, waiting_message: None });
-    let (slot, after) = next_slot(&budget, now, message);
-    query(
-        "insert into mail_budgets (key_hash, spent_until, waiting_until, waiting_message) values ($1, $2, $3, $4)
-         on conflict (key_hash) do update set spent_until = $2, waiting_until = $3, waiting_message = $4",
-    )
-    .bind(hash)
-    .bind(after.spent_until)
-    .bind(after.waiting_until)
-    .bind(after.waiting_message)
-    .execute(tx)
-    .await?;
-    Ok(slot)
-}
-
-fn next_slot(budget: &Budget, now: Timestamp, message: MessageId) -> (MailSlot, Budget) {
-    if budget.waiting_until > now {
-        let slot = MailSlot { due_at: budget.waiting_until, instead_of: budget.waiting_message };
-        return (slot, Budget { waiting_message: Some(message), ..*budget });
-    }
-    let spent_until = budget.spent_until.max(now) + SLOT;
-    let free_at = spent_until - SLOT * BURST;
-    if free_at <= now {
-        return (
-            MailSlot { due_at: now, instead_of: None },
-            Budget { spent_until, waiting_until: now, waiting_message: None },
-        );
-    }
-    let slot = MailSlot { due_at: free_at, instead_of: None };
-    (slot, Budget { spent_until, waiting_until: free_at, waiting_message: Some(message) })
-}
-
 /// Forgets what no longer limits anything.
 pub async fn clean_up(tx: &mut Tx) -> Result<(), Fault> {
     let now = tx.now;
-    query("delete from counters where last_at < $1").bind(now - 30 * DAY).execute(&mut *tx).await?;
-    query("delete from mail_budgets where spent_until < $1").bind(now - DAY).execute(tx).await?;
+    query("delete from counters where last_at < $1").bind(now - 30 * DAY).execute(tx).await?;
     Ok(())
 }
 
@@ -298,56 +230,6 @@ mod tests {
     use super::*;
 
     const START: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
-
-    fn message(n: u8) -> MessageId {
-        MessageId::new(START, [n; 10])
-    }
-
-    /// Asks for a message every minute of two days; the moments at which messages leave.
-    fn leaving_under_attack() -> Vec<Timestamp> {
-        let mut budget = Budget { spent_until: START, waiting_until: START, waiting_message: None };
-        let mut leaving: Vec<Timestamp> = Vec::new();
-        for minute in 0..2 * 24 * 60 {
-            let now = START + MINUTE * minute;
-            let (slot, after) = next_slot(&budget, now, message(1));
-            if slot.instead_of.is_none() {
-                leaving.push(slot.due_at);
-            }
-            budget = after;
-        }
-        leaving
-    }
-
-    #[test]
-    fn never_more_than_three_in_an_hour_and_ten_in_a_day() {
-        let leaving = leaving_under_attack();
-        assert!(leaving.len() > 15);
-        for start in &leaving {
-            let within = |span: Duration| leaving.iter().filter(|at| **at >= *start && **at < *start + span).count();
-            assert!(within(HOUR) <= 3, "{}", within(HOUR));
-            assert!(within(DAY) <= 10, "{}", within(DAY));
-        }
-    }
-
-    #[test]
-    fn whoever_asks_during_an_attack_waits_at_most_three_hours() {
-        let leaving = leaving_under_attack();
-        assert!(leaving.windows(2).all(|pair| pair[0].until(pair[1]) <= SLOT));
-    }
-
-    #[test]
-    fn one_message_waits_and_the_newest_takes_its_place() {
-        let mut budget = Budget { spent_until: START, waiting_until: START, waiting_message: None };
-        for n in 0..3 {
-            let (slot, after) = next_slot(&budget, START, message(n));
-            assert_eq!(slot, MailSlot { due_at: START, instead_of: None });
-            budget = after;
-        }
-        let (fourth, budget) = next_slot(&budget, START, message(4));
-        assert_eq!(fourth, MailSlot { due_at: START + SLOT, instead_of: None });
-        let (fifth, _) = next_slot(&budget, START, message(5));
-        assert_eq!(fifth, MailSlot { due_at: START + SLOT, instead_of: Some(message(4)) });
-    }
 
     #[test]
     fn guesses_cost_the_guesser_and_nobody_else() {

@@ -90,6 +90,8 @@ async fn what_is_wrong_with_the_whole_list_is_said_and_nothing_goes_out() {
     assert!(page.status == 422 && page.says("Choose one from the list"), "{}", page.words());
     let wrong = invite(&mut acme.manager, "<b>x</b>", "member").await;
     assert!(wrong.status == 422 && wrong.says("Nobody new was invited") && !wrong.html.contains("<b>x"));
+    let offered = acme.manager.get(&format!("{PAGE}?emails=ada%40acme.com%3C")).await;
+    assert!(offered.html.contains("ada@acme.com&#60;</textarea>"), "Identity Configuration leads here with an address");
     assert!(app.mail.all().is_empty() && acme.manager.get(PAGE).await.says("Nobody is invited at the moment"));
 }
 
@@ -260,7 +262,8 @@ async fn inviting_a_manager_asks_for_the_password_again() {
     app.advance(HOUR);
     let again = action(&acme.manager.get(PAGE).await, "ada@acme.com", "/resend");
     let asked = acme.manager.post(&again, &[]).await;
-    assert!(asked.status == 422 && asked.says("Invite ada@acme.com as a manager again?"), "{}", asked.words());
+    assert!(asked.status == 422 && asked.says("Enter your password again"), "{}", asked.words());
+    assert!(asked.html.contains("ada@acme.com</textarea>") && asked.html.contains("\"manager\" selected"));
     assert_eq!(acme.manager.post(&again, &[("current_password", PASSWORD)]).await.status, 303);
     assert_eq!(app.all_mail_to("ada@acme.com").await.len(), 2);
 }

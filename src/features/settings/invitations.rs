@@ -75,15 +75,6 @@ impl InvitationsPage<'_> {
     }
 }
 
-/// Asks for the password before an invitation to manage is sent again.
-#[derive(Template)]
-#[template(path = "features/settings/invitation_again.html")]
-struct AgainPage {
-    portal: Portal,
-    invitation: Invitation,
-    errors: Errors,
-}
-
 /// What an act on one invitation did, said above the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Notice {
@@ -110,10 +101,9 @@ impl Notice {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Asked {
+    emails: String,
     notice: String,
     before: String,
-    /// An address that Identity Configuration offers to invite.
-    emails: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -155,7 +145,7 @@ struct AgainForm {
 
 async fn show(State(app): State<App>, manager: Manager, Query(asked): Query<Asked>) -> Result<Response, PageError> {
     let shown = invitations_page(&app, &manager, &asked.before).await?;
-    page(StatusCode::OK, &InvitationsPage { notice: Notice::of(&asked.notice), emails: asked.emails, ..shown })
+    page(StatusCode::OK, &InvitationsPage { emails: asked.emails, notice: Notice::of(&asked.notice), ..shown })
 }
 
 async fn invitations_page(app: &App, manager: &Manager, before: &str) -> Result<InvitationsPage<'static>, PageError> {
@@ -232,11 +222,10 @@ async fn resend(
         && invitation.role == Role::Manager
         && let Some(why) = sign_in::ask_password_again(&app, &manager, &form.current_password).await?
     {
-        let errors = Errors::one("current_password", why);
-        return page(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            &AgainPage { portal: manager.portal("invitations"), invitation, errors },
-        );
+        // The form with which it was offered is shown again, filled in: sending that renews the invitation too.
+        let form =
+            InviteForm { emails: invitation.email.to_string(), role: "manager".to_owned(), ..Default::default() };
+        return again(&app, &manager, &form, Errors::one("current_password", why)).await;
     }
     Ok(back(match invitations::resend(&app, &manager.authority(), manager.user, invitation.id).await? {
         Some(Invited::Invited | Invited::AgainInvited) => "resent",

@@ -3,6 +3,7 @@
 //! A message is written in the transaction of its cause and carries ids only; its words are rendered when it
 //! leaves. Without a mail server it waits in the portal until a manager hands it over.
 
+mod budget;
 pub mod delivery;
 pub mod outbox;
 pub mod smtp;

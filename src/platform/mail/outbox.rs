@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Cause, Kind, State};
+use super::{
+    Cause, Kind, State,
+    budget::{self, Asked},
+};
 use crate::{
     platform::{
         App, Fault,
         db::{Db, FromRow, Tx, query},
-        limits, tokens,
+        tokens,
     },
     values::{EmailAddress, MessageId, OrganizationId, SubjectId, Timestamp, UserId},
 };
@@ -72,17 +75,18 @@ pub struct NewMessage {
 /// Writes a message into the outbox. It leaves if, and only if, this transaction commits.
 pub async fn write(app: &App, tx: &mut Tx, new: NewMessage) -> Result<MessageId, Fault> {
     let id = tx.new_id();
-    let mut due_at = tx.now;
+    let (mut due_at, mut state) = (tx.now, State::Waiting);
     if new.cause == Cause::Anonymous {
-        let slot = limits::take_mail_slot(app, tx, &new.to, id).await?;
-        due_at = slot.due_at;
-        if let Some(older) = slot.instead_of {
+        let asked = Asked { address: &new.to, organization: new.organization, kind: new.kind };
+        let slot = budget::take(app, tx, &asked, id).await?;
+        (due_at, state) = slot.due_and_state();
+        if let Some(older) = slot.instead_of() {
             end(tx, older, State::Dropped).await?;
         }
     }
     query(
-        "insert into messages (id, organization_id, kind, cause, to_email, subject_id, actor_id, state, due_at, attempts, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10)",
+        "insert into messages (id, organization_id, kind, cause, to_email, subject_id, actor_id, state, due_at, attempts, created_at, ended_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11)",
     )
     .bind(id)
     .bind(new.organization)
@@ -91,9 +95,10 @@ pub async fn write(app: &App, tx: &mut Tx, new: NewMessage) -> Result<MessageId,
     .bind(&new.to)
     .bind(new.subject)
     .bind(new.actor)
-    .bind(State::Waiting)
+    .bind(state)
     .bind(due_at)
     .bind(tx.now)
+    .bind((state == State::Dropped).then_some(tx.now))
     .execute(tx)
     .await?;
     tx.wakes_the_worker();
@@ -109,8 +114,8 @@ pub async fn write_nothing(
     to: &EmailAddress,
 ) -> Result<MessageId, Fault> {
     let id = tx.new_id();
-    let slot = limits::take_mail_slot(app, tx, to, id).await?;
-    if let Some(older) = slot.instead_of {
+    let slot = budget::take(app, tx, &Asked { address: to, organization, kind: Kind::Recovery }, id).await?;
+    if let Some(older) = slot.instead_of() {
         end(tx, older, State::Dropped).await?;
     }
     query(
@@ -123,7 +128,7 @@ pub async fn write_nothing(
     .bind(Cause::Anonymous)
     .bind("nobody@vestibule.invalid")
     .bind(State::Dropped)
-    .bind(slot.due_at)
+    .bind(slot.due_and_state().0)
     .bind(tx.now)
     .execute(tx)
     .await?;
@@ -282,7 +287,7 @@ pub async fn clean_up(tx: &mut Tx) -> Result<(), Fault> {
         .bind(long_ago)
         .bind(State::Dropped)
         .bind(a_while_ago)
-        .execute(tx)
+        .execute(&mut *tx)
         .await?;
-    Ok(())
+    budget::clean_up(tx).await
 }
