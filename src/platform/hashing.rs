@@ -119,12 +119,11 @@ impl Drop for Owner {
 impl Hashing {
     /// Starts `threads` threads.
     pub fn start(threads: usize, strength: Strength, randomness: Randomness) -> Self {
-        let shared = Arc::new(Shared {
-            queue: Mutex::default(),
-            wake: Condvar::new(),
-            places: threads * PLACES_PER_THREAD,
-            strength,
-        });
+        Self::with_places(threads, threads * PLACES_PER_THREAD, strength, randomness)
+    }
+
+    fn with_places(threads: usize, places: usize, strength: Strength, randomness: Randomness) -> Self {
+        let shared = Arc::new(Shared { queue: Mutex::default(), wake: Condvar::new(), places, strength });
         for _ in 0..threads {
             let shared = Arc::clone(&shared);
             thread::spawn(move || work(&shared));
@@ -257,4 +256,93 @@ fn compare(
     }
     let weaker = params.m_cost() < strength.0.m_cost() || params.t_cost() < strength.0.t_cost();
     Ok(if weaker { Compared::RightButWeak } else { Compared::Right })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn password(text: &str) -> Password {
+        Password::parse_existing(text).unwrap()
+    }
+
+    fn pool(strength: Strength) -> Hashing {
+        Hashing::start(1, strength, Randomness::seeded(1))
+    }
+
+    fn task() -> (Task, oneshot::Receiver<Result<Compared, Fault>>) {
+        let (answer, result) = oneshot::channel();
+        (Task::Compare { password: password("any"), stored: None, answer }, result)
+    }
+
+    #[tokio::test]
+    async fn a_hash_carries_its_parameters_and_only_its_password_matches() {
+        let pool = pool(Strength::standard());
+        let stored = pool.hash(password("seven purple herons"), "a").await.unwrap();
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        assert_eq!(
+            pool.compare(password("seven purple herons"), Some(stored.clone()), "a").await.unwrap(),
+            Compared::Right
+        );
+        assert_eq!(pool.compare(password("seven purple heron"), Some(stored), "a").await.unwrap(), Compared::Wrong);
+        assert_eq!(pool.compare(password("seven purple herons"), None, "a").await.unwrap(), Compared::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_weaker_hash_still_matches_and_says_that_it_is_weak() {
+        let stored = pool(Strength::new(64, 1)).hash(password("seven purple herons"), "a").await.unwrap();
+        let stronger = pool(Strength::new(128, 1));
+        assert_eq!(
+            stronger.compare(password("seven purple herons"), Some(stored), "a").await.unwrap(),
+            Compared::RightButWeak
+        );
+    }
+
+    #[tokio::test]
+    async fn the_same_password_is_never_the_same_hash() {
+        let pool = pool(Strength::new(64, 1));
+        assert_ne!(
+            pool.hash(password("herons"), "a").await.unwrap(),
+            pool.hash(password("herons"), "a").await.unwrap()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_stored_hash_that_is_none_is_a_fault_and_not_a_match() {
+        let pool = pool(Strength::new(64, 1));
+        assert!(matches!(pool.compare(password("x"), Some("plain".to_owned()), "a").await, Err(HashError::Fault(_))));
+    }
+
+    #[test]
+    fn one_source_holds_a_quarter_of_the_places_and_a_full_pool_says_so_at_once() {
+        let nobody_works = Hashing::with_places(0, 8, Strength::new(64, 1), Randomness::seeded(1));
+        let mut waiting = Vec::new();
+        let mut ask = |source: &str| {
+            let (task, result) = task();
+            waiting.push(result);
+            nobody_works.queue(task, source)
+        };
+        for source in ["a", "a", "b", "b", "c", "c", "d"] {
+            assert!(ask(source).is_ok(), "{source}");
+        }
+        assert!(matches!(ask("a"), Err(HashError::Busy)), "a quarter is taken");
+        assert!(ask("e").is_ok(), "the last place");
+        assert!(matches!(ask("f"), Err(HashError::Busy)), "every place is taken");
+    }
+
+    #[tokio::test]
+    async fn work_whose_client_has_left_frees_its_place_without_being_hashed() {
+        let (left, result) = task();
+        drop(result);
+        assert!(left.client_has_left());
+        let pool = pool(Strength::new(64, 1));
+        for _ in 0..5 {
+            let (left, result) = task();
+            drop(result);
+            pool.queue(left, "a").unwrap();
+        }
+        pool.compare(password("any"), None, "b").await.unwrap();
+        // The one thread takes them in turn, so that those before have been let go.
+        assert!(!pool.shared.lock().taken.contains_key("a"));
+    }
 }

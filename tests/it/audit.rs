@@ -3,19 +3,15 @@
 use std::time::Duration;
 
 use vestibule::{
-    features::{audit::Authority, organizations, provisioning, users},
-    values::{DAY, HOUR, OrganizationId},
+    features::{audit::Authority, provisioning, users},
+    values::{DAY, HOUR},
 };
 
-use crate::support::{Browser, Opened as _, PASSWORD, TestApp};
+use crate::support::{Browser, Opened as _, PASSWORD, TestApp, acts::organization};
 
 const PAGE: &str = "/settings/audit";
 /// Acts follow each other in time; the minute that the page shows stays the same.
 const TICK: Duration = Duration::from_millis(1);
-
-async fn organization(app: &TestApp) -> OrganizationId {
-    organizations::only_one(&app.app.db).await.unwrap().unwrap().id
-}
 
 async fn entries(manager: &mut Browser, query: &str) -> Vec<String> {
     let page = manager.get(&format!("{PAGE}{query}")).await;

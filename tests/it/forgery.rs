@@ -207,6 +207,37 @@ async fn signing_in_leads_on_only_within_this_server() {
 }
 
 #[tokio::test]
+async fn no_header_of_a_request_changes_where_links_lead() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let lies = [
+        ("host", "evil.com"),
+        ("x-forwarded-host", "evil.com"),
+        ("x-forwarded-proto", "http"),
+        ("forwarded", "host=evil.com;proto=http"),
+        ("x-original-url", "/evil"),
+        ("referer", "https://evil.com/"),
+    ];
+    for path in [acme.link.as_str(), "/o/acme/forgot-password"] {
+        let mut request = Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        for (name, value) in lies {
+            request = request.header(name, value);
+        }
+        let page = app.browser().send(request.body(Body::from("email=mia%40acme.com")).unwrap()).await;
+        assert!(page.location.is_none_or(|location| location.starts_with('/') && !location.starts_with("//")));
+    }
+    app.deliver().await;
+    let mail = app.mail.all();
+    assert_eq!(mail.len(), 2);
+    for mail in mail {
+        for link in mail.text.split_whitespace().chain(mail.html.split('"')).filter(|word| word.starts_with("http")) {
+            assert!(link.starts_with(&format!("{ORIGIN}/")), "{link}");
+        }
+        assert!(!mail.text.contains("evil") && !mail.html.contains("evil"));
+    }
+}
+
+#[tokio::test]
 async fn broken_input_never_breaks_the_server() {
     let app = TestApp::start().await;
     let acme = app.acme().await;

@@ -3,53 +3,17 @@
 use vestibule::{
     features::{
         audit::Authority,
-        organizations,
         users::{self, CameBy, Role},
     },
-    values::{MINUTE, OrganizationId},
+    values::MINUTE,
 };
 
-use crate::support::{Acme, Browser, Opened as _, PASSWORD, Page, TestApp};
+use crate::support::{
+    Opened as _, TestApp,
+    acts::{DETAILS, act, action, allow, begin, invite, organization},
+};
 
 const PAGE: &str = "/settings/invitations";
-const DETAILS: [(&str, &str); 2] = [("full_name", "Ada Lovelace"), ("password", PASSWORD)];
-
-async fn invite(manager: &mut Browser, emails: &str, role: &str) -> Page {
-    manager.post(PAGE, &[("emails", emails), ("role", role)]).await
-}
-
-/// Where a button of the row of this address leads.
-fn action(page: &Page, email: &str, act: &str) -> String {
-    let row = page.html.split("<tr>").find(|row| row.contains(&format!("<th scope=\"row\">{email}</th>")));
-    let row = row.unwrap_or_else(|| panic!("{email} is not pending: {}", page.words()));
-    let path = row.split("formaction=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
-    path.into_iter().find(|path| path.ends_with(act)).unwrap().to_owned()
-}
-
-async fn act(manager: &mut Browser, email: &str, act: &str) -> Page {
-    let path = action(&manager.get(PAGE).await, email, act);
-    let answer = manager.post(&path, &[]).await;
-    manager.follow(answer).await
-}
-
-async fn organization(app: &TestApp) -> OrganizationId {
-    organizations::only_one(&app.app.db).await.unwrap().unwrap().id
-}
-
-async fn allow(manager: &mut Browser, domains: &str) {
-    let version = manager.get("/settings/identity").await.input("version");
-    let fields =
-        [("version", &*version), ("login_method", "password"), ("self_service", "on"), ("allowed_domains", domains)];
-    assert_eq!(manager.post("/settings/identity", &fields).await.status, 303);
-}
-
-async fn begin(app: &TestApp, acme: &Acme, email: &str) -> (Browser, Page) {
-    let mut browser = app.browser();
-    browser.get(&acme.link).await;
-    let sent = browser.post(&acme.link, &[("email", email)]).await;
-    let waiting = browser.follow(sent).await;
-    (browser, waiting)
-}
 
 #[tokio::test]
 async fn the_same_address_invited_by_two_organizations_joins_both() {

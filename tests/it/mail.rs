@@ -6,41 +6,12 @@ use vestibule::{
     values::MINUTE,
 };
 
-use crate::support::{Acme, Browser, ORIGIN, PASSWORD, Page, TestApp};
+use crate::support::{
+    PASSWORD, Page, TestApp,
+    acts::{DETAILS, begin, forgot, hand_over, link_of, message_to},
+};
 
 const PAGE: &str = "/settings/mail";
-const DETAILS: [(&str, &str); 2] = [("full_name", "Ada Lovelace"), ("password", PASSWORD)];
-
-async fn begin(app: &TestApp, acme: &Acme, email: &str) -> (Browser, Page) {
-    let mut browser = app.browser();
-    browser.get(&acme.link).await;
-    let sent = browser.post(&acme.link, &[("email", email)]).await;
-    let waiting = browser.follow(sent).await;
-    (browser, waiting)
-}
-
-async fn forgot(app: &TestApp, slug: &str, email: &str) {
-    let page = app.browser().post(&format!("/o/{slug}/forgot-password"), &[("email", email)]).await;
-    assert_eq!(page.status, 200);
-}
-
-/// The path of the newest message to an address.
-async fn message_to(manager: &mut Browser, email: &str) -> String {
-    let page = manager.get(&format!("{PAGE}?to={email}")).await;
-    let body = page.html.split("<tbody>").nth(1).unwrap_or_else(|| panic!("no message: {}", page.words()));
-    body.split("href=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
-}
-
-async fn hand_over(manager: &mut Browser, email: &str) -> Page {
-    let message = message_to(manager, email).await;
-    let page = manager.post(&format!("{message}/hand-over"), &[("current_password", PASSWORD)]).await;
-    assert_eq!(page.status, 200, "{}", page.words());
-    page
-}
-
-fn link_of(page: &Page) -> String {
-    page.input("handed-link").strip_prefix(ORIGIN).unwrap().to_owned()
-}
 
 fn code_of(page: &Page) -> String {
     let code = page.html.split("id=\"handed-code\"").nth(1).and_then(|rest| rest.split('>').nth(1)).unwrap();

@@ -1,5 +1,6 @@
 //! A whole Vestibule in one test: its own database, a still clock, captured mail, and browsers.
 
+pub mod acts;
 pub mod process;
 pub mod sink;
 
