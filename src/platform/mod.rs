@@ -6,6 +6,7 @@ pub mod hashing;
 pub mod keys;
 pub mod limits;
 pub mod mail;
+pub mod together;
 pub mod tokens;
 pub mod web;
 

@@ -8,6 +8,8 @@
 mod model;
 mod store;
 
+use std::sync::LazyLock;
+
 pub use model::{Found, Link, LinkKind, LinkState, Policy};
 pub use store::{count_sent, count_use, in_transaction, of_organization, write_shown};
 
@@ -16,7 +18,7 @@ use super::{
     organizations,
 };
 use crate::{
-    platform::{App, Fault, db::Tx, keys::Purpose},
+    platform::{App, Fault, db::Tx, keys::Purpose, together::Together},
     values::{LinkCodeId, LinkId, OrganizationId, Secret},
 };
 
@@ -51,12 +53,16 @@ fn id_bytes(id: LinkCodeId) -> Vec<u8> {
     id.uuid().as_bytes().to_vec()
 }
 
+/// Everybody of an office opens the same link at once. The keyed hash of a code belongs to one server only.
+static LOOKED_UP: LazyLock<Together<Option<Found>>> = LazyLock::new(Together::new);
+
 /// The link behind a code, whatever its state. `None` for a code that never was.
 pub async fn find(app: &App, code: &str) -> Result<Option<Found>, Fault> {
     if code.len() > 64 || !code.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Ok(None);
     }
-    store::find(&app.db, app.keys.mac(Purpose::LinkCode, &[code.as_bytes()])).await
+    let hash = app.keys.mac(Purpose::LinkCode, &[code.as_bytes()]);
+    LOOKED_UP.ask(hash.clone(), || store::find(&app.db, hash.clone())).await
 }
 
 /// The path of the organization's own link, opened for display: `/join/…`.
