@@ -31,7 +31,7 @@ use crate::{
         tokens::{self, CodeTried, NewToken, Purpose},
         web::Visitor,
     },
-    values::{ConfirmationCode, Digest, Domain, EmailAddress, OrganizationId, RegistrationId, Secret},
+    values::{ConfirmationCode, Digest, Domain, EmailAddress, LinkCodeId, OrganizationId, RegistrationId, Secret},
 };
 
 pub use finish::{Details, Proof, finish, look};
@@ -103,7 +103,23 @@ pub struct Begin {
 /// Begins a registration, or finds the one that this browser has begun with this address a moment ago.
 /// Answers the same for members, invited people and strangers.
 pub async fn begin(app: &App, link: &Found, begin: &Begin, visitor: &Visitor) -> Result<RegistrationId, JoinError> {
+    begin_with(app, link.code_id, begin, None, visitor).await
+}
+
+async fn begin_with(
+    app: &App,
+    code: LinkCodeId,
+    begin: &Begin,
+    instead_of: Option<&Registration>,
+    visitor: &Visitor,
+) -> Result<RegistrationId, JoinError> {
     let mut tx = app.db.write().await?;
+    // Asked inside the write: the link may have been replaced or switched off while this waited for its turn.
+    let link = &store::found_by(&mut tx, code).await?.ok_or(JoinError::Unknown)?;
+    let state = if instead_of.is_some() { link.policy.state(tx.now) } else { link.state(tx.now) };
+    if state != LinkState::Open {
+        return Err(JoinError::Closed(state));
+    }
     let counted = limits::count(app, &mut tx, Limit::BeginBySource, &[visitor.source().as_bytes()]).await?;
     if let Err(too_many) = counted {
         audit::count_refused(&mut tx, link.organization_id, Refused::TooMany).await?;
@@ -118,6 +134,13 @@ pub async fn begin(app: &App, link: &Found, begin: &Begin, visitor: &Visitor) ->
         audit::count_refused(&mut tx, link.organization_id, Refused::Domain).await?;
         tx.commit().await?;
         return Err(refused.into());
+    }
+    if let Some(old) = instead_of
+        && !end(&mut tx, old, EndedWhy::AddressChanged, &Actor::visitor(visitor)).await?
+    {
+        // The same form a moment ago has ended it; one that is over begins no other.
+        let open = store::find_open(&mut tx, &begin.browser, link.link_id, &begin.address).await?;
+        return open.map(|open| open.id).ok_or(JoinError::Ended(EndedWhy::AddressChanged));
     }
     links::count_sent(&mut tx, link.link_id).await?;
     let id = begin_in(app, &mut tx, link, begin, visitor).await?;
@@ -209,7 +232,8 @@ pub async fn resend(app: &App, registration: &Registration, visitor: &Visitor) -
     Ok(tx.commit().await?)
 }
 
-/// Ends a registration because its address was mistyped, and begins one with another address.
+/// Ends a registration because its address was mistyped, and begins one with another address, in one write: one
+/// registration never becomes two, also when its link was replaced meanwhile.
 pub async fn change_address(
     app: &App,
     old: &Registration,
@@ -217,31 +241,23 @@ pub async fn change_address(
     visitor: &Visitor,
 ) -> Result<RegistrationId, JoinError> {
     must_be_open(app, old).await?;
-    let link = store::found_for(&app.db, old).await?.ok_or(JoinError::Unknown)?;
     if old.email.identity() == begin.address.identity() {
         return Ok(old.id);
     }
-    let new = self::begin(app, &link, begin, visitor).await?;
-    let mut tx = app.db.write().await?;
-    end(&mut tx, old, EndedWhy::AddressChanged, &Actor::visitor(visitor)).await?;
-    tx.commit().await?;
-    Ok(new)
+    begin_with(app, old.link_code_id, begin, Some(old), visitor).await
 }
 
-async fn end(tx: &mut Tx, registration: &Registration, why: EndedWhy, actor: &Actor) -> Result<(), Fault> {
-    if store::end(tx, registration.id, why).await? {
-        tokens::end_all(tx, Purpose::Confirmation, registration.id.subject()).await?;
-        outbox::drop_about(tx, registration.id.subject()).await?;
-        let details = serde_json::json!({ "why": why.as_str() });
-        audit::record(
-            tx,
-            registration.organization_id,
-            actor,
-            Happened::to(EventKind::RegistrationEnded, registration.id).with(details),
-        )
-        .await?;
+/// `false` when it was over already.
+async fn end(tx: &mut Tx, registration: &Registration, why: EndedWhy, actor: &Actor) -> Result<bool, Fault> {
+    if !store::end(tx, registration.id, why).await? {
+        return Ok(false);
     }
-    Ok(())
+    tokens::end_all(tx, Purpose::Confirmation, registration.id.subject()).await?;
+    outbox::drop_about(tx, registration.id.subject()).await?;
+    let details = serde_json::json!({ "why": why.as_str() });
+    let happened = Happened::to(EventKind::RegistrationEnded, registration.id).with(details);
+    audit::record(tx, registration.organization_id, actor, happened).await?;
+    Ok(true)
 }
 
 /// What typing a code showed.

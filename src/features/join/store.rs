@@ -7,7 +7,7 @@ use crate::{
         Fault,
         db::{Db, Target, Tx, query},
     },
-    values::{DAY, Digest, Domain, EmailAddress, LinkId, OrganizationId, RegistrationId, UserId, kinds},
+    values::{DAY, Digest, Domain, EmailAddress, LinkCodeId, LinkId, OrganizationId, RegistrationId, UserId, kinds},
 };
 
 pub(super) async fn insert(tx: &mut Tx, link: &Found, begin: &Begin) -> Result<Registration, Fault> {
@@ -92,16 +92,16 @@ pub(super) async fn policy(db: &Db, registration: &Registration) -> Result<Polic
     .await
 }
 
-/// The link that a registration came through, for beginning another with it.
-pub(super) async fn found_for(db: &Db, registration: &Registration) -> Result<Option<Found>, Fault> {
+/// The link behind a code as it is now, for beginning a registration with it.
+pub(super) async fn found_by(tx: &mut Tx, code: LinkCodeId) -> Result<Option<Found>, Fault> {
     query(
         "select l.id as link_id, c.id as code_id, c.replaced_at, o.id as organization_id, o.name as organization_name,
                 o.slug as organization_slug, o.self_service, l.paused, l.opens_at, l.expires_at, l.maximum, l.used
            from link_codes c join links l on l.id = c.link_id join organizations o on o.id = c.organization_id
           where c.id = $1",
     )
-    .bind(registration.link_code_id)
-    .optional(db)
+    .bind(code)
+    .optional(tx)
     .await
 }
 

@@ -86,9 +86,9 @@ pub async fn by_address<'a>(
 }
 
 /// The stored hash of a user's password, for comparing and for nothing else.
-pub async fn find_secret(db: &Db, id: UserId) -> Result<Option<String>, Fault> {
+pub async fn find_secret<'a>(on: impl Into<Target<'a>>, id: UserId) -> Result<Option<String>, Fault> {
     let found: Option<(Option<String>,)> =
-        query("select password_hash from users where id = $1").bind(id).optional(db).await?;
+        query("select password_hash from users where id = $1").bind(id).optional(on).await?;
     Ok(found.and_then(|(hash,)| hash))
 }
 
