@@ -313,6 +313,13 @@ pub async fn is_barred<'a>(
     Ok(found.is_some())
 }
 
+/// Forgets the addresses whose two years are over.
+pub async fn clean_up(tx: &mut Tx) -> Result<(), Fault> {
+    let now = tx.now;
+    query("delete from barred_addresses where until <= $1").bind(now).execute(tx).await?;
+    Ok(())
+}
+
 /// A new invitation always wins: the address may come back.
 pub async fn unbar(app: &App, tx: &mut Tx, organization: OrganizationId, email: &EmailAddress) -> Result<(), Fault> {
     query("delete from barred_addresses where organization_id = $1 and address_hash = $2")
