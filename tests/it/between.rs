@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use vestibule::{
     features::{audit::Authority, join, links, organizations, sessions, users},
     platform::{
@@ -38,15 +39,15 @@ async fn an_old_password_on_its_way_lets_nobody_in_after_a_reset() {
     let ada = app.user("acme", "ada@acme.com").await.unwrap();
     let password = |text: &str| Password::parse_existing(text).unwrap();
     let new = app.app.hashing.hash(password("nine orange herons sleep"), "elsewhere").await.unwrap();
+    let mut others = JoinSet::new();
     for _ in 0..6 {
         let hashing = app.app.hashing.clone();
-        tokio::spawn(async move { hashing.hash(password("any other words"), "elsewhere").await });
+        others.spawn(async move { hashing.hash(password("any other words"), "elsewhere").await });
     }
     let mut thief = app.browser();
-    let signing_in =
-        tokio::spawn(
-            async move { thief.post("/o/acme/login", &[("email", "ada@acme.com"), ("password", PASSWORD)]).await },
-        );
+    let mut signing_in = JoinSet::new();
+    signing_in
+        .spawn(async move { thief.post("/o/acme/login", &[("email", "ada@acme.com"), ("password", PASSWORD)]).await });
     while count(&app, "select count(*) from counters where count = 1 and last_at = began_at").await < 2 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -55,7 +56,7 @@ async fn an_old_password_on_its_way_lets_nobody_in_after_a_reset() {
     users::set_password(&mut tx, ada.id, &new).await.unwrap();
     sessions::end_all_of(&mut tx, ada.id, None).await.unwrap();
     tx.commit().await.unwrap();
-    let page = signing_in.await.unwrap();
+    let page = signing_in.join_next().await.unwrap().unwrap();
     assert_ne!(page.status, 303, "{}", page.words());
     let (sessions,): (i64,) =
         query("select count(*) from sessions where user_id = $1").bind(ada.id).one(&app.app.db).await.unwrap();
@@ -69,12 +70,13 @@ async fn a_form_that_waits_while_the_link_is_replaced_begins_nothing() {
     let acme = app.acme().await;
     let mut tx = app.write().await;
     let (mut ada, link) = (app.browser(), acme.link.clone());
-    let sending = tokio::spawn(async move { ada.post(&link, &[("email", "ada@acme.com")]).await });
+    let mut sending = JoinSet::new();
+    sending.spawn(async move { ada.post(&link, &[("email", "ada@acme.com")]).await });
     a_moment().await;
     let by = Authority::command_line(acme_id(&app).await);
     links::replace_own(&app.app, &mut tx, &by).await.unwrap();
     tx.commit().await.unwrap();
-    let page = sending.await.unwrap();
+    let page = sending.join_next().await.unwrap().unwrap();
     assert_eq!(page.status, 410);
     assert!(page.says("replaced"), "{}", page.words());
     assert_eq!(count(&app, "select count(*) from registrations").await, 0);
@@ -114,10 +116,11 @@ async fn a_change_of_address_sent_ten_times_at_once_is_one() {
             browser.post("/join/address", &fields).await
         }
     });
-    let changing = tokio::spawn(all_at_once(changing.collect::<Vec<_>>()));
+    let mut all = JoinSet::new();
+    all.spawn(all_at_once(changing.collect::<Vec<_>>()));
     a_moment().await;
     drop(tx);
-    let pages = changing.await.unwrap();
+    let pages = all.join_next().await.unwrap().unwrap();
     assert!(pages.iter().all(|page| page.status == 303 && page.location == pages[0].location));
     assert_eq!(app.all_mail_to("ada@acme.com").await.len(), 1);
 }
