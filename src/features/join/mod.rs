@@ -20,7 +20,7 @@ use crate::{
         audit::{self, Actor, Authority, EventKind, Happened, Refused},
         invitations,
         links::{self, Found, LinkState},
-        users::User,
+        users::{self, User},
     },
     platform::{
         App, Fault,
@@ -159,6 +159,9 @@ async fn begin_in(
     visitor: &Visitor,
 ) -> Result<RegistrationId, JoinError> {
     let open = store::find_open(tx, &begin.browser, link.link_id, &begin.address).await?;
+    // One of an address that is no user's any more makes room for a new one.
+    let address_is_free = users::by_address(&mut *tx, link.organization_id, &begin.address).await?.is_none();
+    let open = open.filter(|open| open.ended_why.is_none() || !address_is_free);
     if let Some(open) = open {
         if open.was_asked_just_now(tx.now) {
             return Ok(open.id);
@@ -208,10 +211,11 @@ pub async fn of_browser(app: &App, id: RegistrationId, browser: &Digest) -> Resu
     store::find_of_browser(&app.db, id, browser).await?.ok_or(JoinError::Unknown)
 }
 
-/// Refuses to go on with a registration that ended, or whose link does not open any more.
-async fn must_be_open(app: &App, registration: &Registration) -> Result<(), JoinError> {
+/// Refuses to go on with a registration that ended, or whose link does not open any more. What only a proof of the
+/// mailbox may learn is asked with that proof ([`look`]).
+async fn must_look_open(app: &App, registration: &Registration) -> Result<(), JoinError> {
     let now = app.db.now();
-    registration.must_be_open(now)?;
+    registration.must_look_open(now)?;
     let policy = store::policy(&app.db, registration).await?;
     match policy.state(now) {
         LinkState::Open => Ok(()),
@@ -221,7 +225,7 @@ async fn must_be_open(app: &App, registration: &Registration) -> Result<(), Join
 
 /// Sends another message, in the address's budget. Links already sent stay good; the newest code counts.
 pub async fn resend(app: &App, registration: &Registration, visitor: &Visitor) -> Result<(), JoinError> {
-    must_be_open(app, registration).await?;
+    must_look_open(app, registration).await?;
     let mut tx = app.db.write().await?;
     if let Err(too_many) = limits::count(app, &mut tx, Limit::BeginBySource, &[visitor.source().as_bytes()]).await? {
         return Err(JoinError::TooMany(too_many));
@@ -240,7 +244,7 @@ pub async fn change_address(
     begin: &Begin,
     visitor: &Visitor,
 ) -> Result<RegistrationId, JoinError> {
-    must_be_open(app, old).await?;
+    must_look_open(app, old).await?;
     if old.email.identity() == begin.address.identity() {
         return Ok(old.id);
     }
@@ -252,8 +256,14 @@ async fn end(tx: &mut Tx, registration: &Registration, why: EndedWhy, actor: &Ac
     if !store::end(tx, registration.id, why).await? {
         return Ok(false);
     }
-    tokens::end_all(tx, Purpose::Confirmation, registration.id.subject()).await?;
+    // Of a user who came another way the codes can still be tried, to no effect: who only guesses learns nothing.
+    if why != EndedWhy::JoinedElsewhere {
+        tokens::end_all(tx, Purpose::Confirmation, registration.id.subject()).await?;
+    }
     outbox::drop_about(tx, registration.id.subject()).await?;
+    if registration.ended_why.is_some() {
+        return Ok(true); // recorded when the user came
+    }
     let details = serde_json::json!({ "why": why.as_str() });
     let happened = Happened::to(EventKind::RegistrationEnded, registration.id).with(details);
     audit::record(tx, registration.organization_id, actor, happened).await?;
@@ -280,7 +290,7 @@ pub async fn enter_code(
     code: &ConfirmationCode,
     visitor: &Visitor,
 ) -> Result<Entered, JoinError> {
-    must_be_open(app, registration).await?;
+    must_look_open(app, registration).await?;
     let mut tx = app.db.write().await?;
     let (source, organization) = (visitor.source(), registration.organization_id);
     let by_source = limits::check(app, &mut tx, Limit::WrongCodeBySource, &[source.as_bytes()]).await?;
@@ -290,6 +300,10 @@ pub async fn enter_code(
         return Ok(Entered::OpenTheLink);
     }
     let entered = match tokens::try_code(app, &mut tx, registration.id.subject(), code).await? {
+        CodeTried::Right { .. } if registration.ended_why.is_some() => {
+            tx.commit().await?;
+            return Err(JoinError::Ended(EndedWhy::JoinedElsewhere));
+        }
         CodeTried::Right { handed_over_by } => {
             let secret = tx.new_secret();
             store::move_browser(&mut tx, browser, &secret.digest()).await?;
@@ -340,7 +354,7 @@ pub async fn end_all_open(
     for registration in &open {
         end(tx, registration, why, actor).await?;
     }
-    Ok(open.len())
+    Ok(open.iter().filter(|registration| registration.ended_why.is_none()).count())
 }
 
 /// The message of a registration was refused for good: it is marked, and its manager can hand the link over.

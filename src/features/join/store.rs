@@ -32,7 +32,7 @@ pub(super) async fn insert(tx: &mut Tx, link: &Found, begin: &Begin) -> Result<R
     .await
 }
 
-/// The open registration of this browser, link and address.
+/// The registration of this browser, link and address that is open, or looks so.
 pub(super) async fn find_open(
     tx: &mut Tx,
     browser: &Digest,
@@ -53,12 +53,19 @@ pub(super) async fn find_open(
     .bind(address.identity())
     .execute(&mut *tx)
     .await?;
-    query("select * from registrations where browser_digest = $1 and link_id = $2 and email_key = $3 and ended_at is null")
-        .bind(browser)
-        .bind(link)
-        .bind(address.identity())
-        .optional(tx)
-        .await
+    query(
+        "select * from registrations
+          where browser_digest = $1 and link_id = $2 and email_key = $3
+            and (ended_at is null or (ended_why = $4 and expires_at > $5))
+          order by case when ended_at is null then 0 else 1 end, begun_at desc limit 1",
+    )
+    .bind(browser)
+    .bind(link)
+    .bind(address.identity())
+    .bind(EndedWhy::JoinedElsewhere)
+    .bind(now)
+    .optional(tx)
+    .await
 }
 
 pub(super) async fn mark_asked(tx: &mut Tx, id: RegistrationId) -> Result<(), Fault> {
@@ -158,15 +165,16 @@ pub(super) async fn set_user(tx: &mut Tx, id: RegistrationId, user: UserId) -> R
     Ok(())
 }
 
-/// Ends one without a user. `false` when it was over already.
+/// Ends one without a user, or one that still looks open. `false` when it was over already.
 pub(super) async fn end(tx: &mut Tx, id: RegistrationId, why: EndedWhy) -> Result<bool, Fault> {
     let now = tx.now;
     let ended =
-        query("update registrations set state = $1, ended_why = $2, ended_at = $3 where id = $4 and ended_at is null")
+        query("update registrations set state = $1, ended_why = $2, ended_at = $3 where id = $4 and (ended_at is null or (ended_why = $5 and $2 <> $5))")
             .bind(RegistrationState::Ended)
             .bind(why)
             .bind(now)
             .bind(id)
+            .bind(EndedWhy::JoinedElsewhere)
             .execute(tx)
             .await?;
     Ok(ended == 1)
@@ -184,9 +192,11 @@ pub(super) async fn list_open_of(
         .await
 }
 
+/// Those that are open, and those that look so.
 pub(super) async fn list_open(tx: &mut Tx, organization: OrganizationId) -> Result<Vec<Registration>, Fault> {
-    query("select * from registrations where organization_id = $1 and ended_at is null")
+    query("select * from registrations where organization_id = $1 and (ended_at is null or ended_why = $2)")
         .bind(organization)
+        .bind(EndedWhy::JoinedElsewhere)
         .all(tx)
         .await
 }
