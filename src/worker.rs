@@ -6,7 +6,7 @@ use crate::{
     features::{
         account, address_changes,
         audit::{self, Actor, EventKind, Happened},
-        invitations, join, links, sessions, settings, sign_in,
+        invitations, join, links, sessions, settings, sign_in, users,
     },
     platform::{
         App, Fault,
@@ -88,6 +88,7 @@ pub async fn clean_up(app: &App) -> Result<(), Fault> {
     limits::clean_up(&mut tx).await?;
     outbox::clean_up(&mut tx).await?;
     sessions::clean_up(&mut tx).await?;
+    users::clean_up(&mut tx).await?;
     join::clean_up(&mut tx).await?;
     invitations::clean_up(&mut tx).await?;
     address_changes::clean_up(&mut tx).await?;

@@ -280,3 +280,20 @@ async fn broken_input_never_breaks_the_server() {
     }
     assert!(app.all_mail_to("victim@acme.com").await.is_empty());
 }
+
+#[tokio::test]
+async fn what_a_client_writes_beside_its_address_does_not_hide_it_behind_a_proxy() {
+    let app = TestApp::start().await;
+    app.acme().await;
+    let mut guesser = app.browser();
+    guesser.address = "10.0.0.1:4000".parse().unwrap();
+    let mut statuses = Vec::new();
+    for n in 0..70 {
+        // Two lines of the client's own; the trusted proxy adds the true address to the last one.
+        let request = Request::get(format!("/join/{n:024}"))
+            .header("x-forwarded-for", format!("198.51.100.{n}"))
+            .header("x-forwarded-for", &b"\xff, 203.0.113.9"[..]);
+        statuses.push(guesser.send(request.body(Body::empty()).unwrap()).await.status);
+    }
+    assert_eq!((statuses[0], statuses[69]), (404, 429), "counted by the address that the proxy saw");
+}

@@ -93,3 +93,34 @@ async fn a_tab_that_stayed_open_leads_to_the_account_once_another_one_has_finish
     let late = ada.post("/join/details", &details).await;
     assert_eq!((late.status, late.location.as_deref()), (303, Some("/account")), "{}", late.html);
 }
+
+#[tokio::test]
+async fn who_only_waits_does_not_learn_that_the_address_joined_another_way() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let mut stranger = app.browser();
+    stranger.address = "198.51.100.66:4000".parse().unwrap();
+    let sent = stranger.post(&acme.link, &[("email", "ada@acme.com")]).await;
+    let before = stranger.follow(sent.clone()).await;
+    let registration = before.input("registration");
+    let theirs = app.mail_to("ada@acme.com").await;
+    let wrong = if theirs.code() == "000000" { "111111" } else { "000000" };
+    let guess = [("registration", registration.as_str()), ("code", wrong)];
+    let guessed = stranger.post("/join/code", &guess).await;
+    drop(app.join(&acme.link, "ada@acme.com", "Ada").await);
+
+    let after = stranger.get(sent.location.as_deref().unwrap()).await;
+    assert_eq!((after.status, &after.html), (200, &before.html));
+    let page = stranger.post("/join/code", &guess).await;
+    assert_eq!((page.status, page.html), (422, guessed.html.replace("4 more", "3 more").replace("4 tries", "3 tries")));
+    let again = stranger.post(&acme.link, &[("email", "ada@acme.com")]).await;
+    assert_eq!(again.location, sent.location);
+    assert_eq!(stranger.post("/join/resend", &[("registration", &registration)]).await.status, 303);
+    assert!(app.mail_to("ada@acme.com").await.text.contains("you have an account there already"));
+    // Whoever proves the mailbox is led on.
+    let opened = app.browser().get(&theirs.link()).await;
+    assert_eq!((opened.status, opened.location.as_deref()), (303, Some("/o/acme/login")));
+    let page = stranger.post("/join/address", &[("registration", &registration), ("email", "bob@acme.com")]).await;
+    assert_eq!(page.status, 303);
+    assert_eq!(stranger.get(sent.location.as_deref().unwrap()).await.status, 410, "its address was changed");
+}

@@ -173,3 +173,12 @@ async fn messages_are_found_by_address_and_state_and_go_on_page_by_page() {
     assert!(acme.manager.get(&format!("{PAGE}?to=%25")).await.says("None is like this"));
     assert_eq!(acme.manager.get(&format!("{PAGE}/msg_1")).await.status, 404);
 }
+
+#[tokio::test]
+async fn a_search_longer_than_any_address_finds_nothing() {
+    let app = TestApp::start().await;
+    let mut acme = app.acme().await;
+    forgot(&app, "acme", "mia@acme.com").await;
+    let page = acme.manager.get(&format!("{PAGE}?to={}", "_".repeat(30_000))).await;
+    assert_eq!((page.status, page.rows().len()), (200, 0));
+}

@@ -10,6 +10,7 @@
 mod account;
 mod address;
 mod audit;
+mod between;
 mod commands;
 mod corpus;
 mod crash;

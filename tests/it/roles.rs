@@ -1,5 +1,7 @@
 //! Managers and members: who becomes what, and the last manager who stays.
 
+use vestibule::values::MINUTE;
+
 use crate::{
     support::{Acme, Browser, PASSWORD, TestApp},
     users::{create, sign_in, user},
@@ -81,4 +83,25 @@ async fn a_change_of_role_ends_sessions_and_is_told() {
     assert_eq!(ada.get(PAGE).await.status, 303);
     sign_in(&mut ada, "ada@acme.com", PASSWORD).await;
     assert_eq!(ada.get(PAGE).await.status, 403);
+}
+
+#[tokio::test]
+async fn making_a_manager_asks_for_the_password_again() {
+    let app = TestApp::start().await;
+    let mut acme = app.acme().await;
+    app.advance(16 * MINUTE);
+    let fields = [("email", "eve@acme.com"), ("full_name", "Eve"), ("role", "manager")];
+    for wrong in ["", "some other long words"] {
+        let page =
+            acme.manager.post("/settings/users/new", &[&fields[..], &[("current_password", wrong)]].concat()).await;
+        assert_eq!(page.status, 422);
+        assert!(page.says("Your password") && page.input("email") == "eve@acme.com", "{}", page.words());
+    }
+    assert!(app.user("acme", "eve@acme.com").await.is_none());
+    let page = create(&mut acme.manager, "bob@acme.com", "Bob", "member").await;
+    assert_eq!(page.status, 303, "a member needs none");
+    let page =
+        acme.manager.post("/settings/users/new", &[&fields[..], &[("current_password", PASSWORD)]].concat()).await;
+    assert_eq!(page.status, 303);
+    assert!(app.user("acme", "eve@acme.com").await.unwrap().is_manager());
 }

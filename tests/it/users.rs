@@ -1,6 +1,10 @@
 //! Settings > Users: who is there, and what managers may do.
 
-use vestibule::values::{DAY, HOUR, MINUTE};
+use vestibule::{
+    platform::db::query,
+    values::{DAY, HOUR, MINUTE},
+    worker,
+};
 
 use crate::support::{Browser, Opened as _, PASSWORD, Page, TestApp};
 
@@ -347,4 +351,19 @@ async fn users_of_another_organization_are_as_unknown_as_random_ids() {
     }
     let untouched = acme.manager.get(&theirs).await;
     assert!(untouched.says("Active Member"), "{}", untouched.words());
+}
+
+#[tokio::test]
+async fn the_hash_of_an_address_that_may_not_return_is_forgotten_after_two_years() {
+    let app = TestApp::start().await;
+    let mut acme = app.acme().await;
+    app.join(&acme.link, "ada@acme.com", "Ada").await;
+    let ada = user(&mut acme.manager, "ada@acme.com").await;
+    assert_eq!(acme.manager.post(&format!("{ada}/deletion"), &[]).await.status, 303);
+    for (span, kept) in [(729 * DAY, 1), (2 * DAY, 0)] {
+        app.advance(span);
+        worker::clean_up(&app.app).await.unwrap();
+        let (barred,): (i64,) = query("select count(*) from barred_addresses").one(&app.app.db).await.unwrap();
+        assert_eq!(barred, kept);
+    }
 }

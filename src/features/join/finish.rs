@@ -1,6 +1,6 @@
 //! The last step: a proof and the details become a user, decided again behind the organization's lock.
 
-use super::{EndedWhy, JoinError, Registration, end_everything_of, must_be_open, of_browser, store};
+use super::{EndedWhy, JoinError, Registration, end_everything_of, must_look_open, of_browser, store};
 use crate::{
     features::{
         admission::{self, Admitted},
@@ -51,7 +51,7 @@ pub async fn look(app: &App, proof: &Proof) -> Result<Registration, JoinError> {
             registration
         }
     };
-    must_be_open(app, &registration).await?;
+    must_look_open(app, &registration).await?;
     Ok(registration)
 }
 

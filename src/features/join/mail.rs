@@ -48,7 +48,7 @@ struct Html<'a> {
 /// The words of a confirmation message; nothing when its registration is over.
 pub async fn words(app: &App, message: &Message) -> Result<Option<Mail>, Fault> {
     let Some(registration) = store::find(&app.db, message.subject_id.of()).await? else { return Ok(None) };
-    if registration.must_be_open(app.db.now()).is_err() {
+    if registration.must_look_open(app.db.now()).is_err() {
         return Ok(None);
     }
     let Some(organization) = organizations::by_id(&app.db, registration.organization_id).await? else {

@@ -20,7 +20,7 @@ use crate::{
         audit::{self, Actor, Authority, EventKind, Happened, Refused},
         invitations,
         links::{self, Found, LinkState},
-        users::User,
+        users::{self, User},
     },
     platform::{
         App, Fault,
@@ -31,7 +31,7 @@ use crate::{
         tokens::{self, CodeTried, NewToken, Purpose},
         web::Visitor,
     },
-    values::{ConfirmationCode, Digest, Domain, EmailAddress, OrganizationId, RegistrationId, Secret},
+    values::{ConfirmationCode, Digest, Domain, EmailAddress, LinkCodeId, OrganizationId, RegistrationId, Secret},
 };
 
 pub use finish::{Details, Proof, finish, look};
@@ -103,7 +103,23 @@ pub struct Begin {
 /// Begins a registration, or finds the one that this browser has begun with this address a moment ago.
 /// Answers the same for members, invited people and strangers.
 pub async fn begin(app: &App, link: &Found, begin: &Begin, visitor: &Visitor) -> Result<RegistrationId, JoinError> {
+    begin_with(app, link.code_id, begin, None, visitor).await
+}
+
+async fn begin_with(
+    app: &App,
+    code: LinkCodeId,
+    begin: &Begin,
+    instead_of: Option<&Registration>,
+    visitor: &Visitor,
+) -> Result<RegistrationId, JoinError> {
     let mut tx = app.db.write().await?;
+    // Asked inside the write: the link may have been replaced or switched off while this waited for its turn.
+    let link = &store::found_by(&mut tx, code).await?.ok_or(JoinError::Unknown)?;
+    let state = if instead_of.is_some() { link.policy.state(tx.now) } else { link.state(tx.now) };
+    if state != LinkState::Open {
+        return Err(JoinError::Closed(state));
+    }
     let counted = limits::count(app, &mut tx, Limit::BeginBySource, &[visitor.source().as_bytes()]).await?;
     if let Err(too_many) = counted {
         audit::count_refused(&mut tx, link.organization_id, Refused::TooMany).await?;
@@ -118,6 +134,13 @@ pub async fn begin(app: &App, link: &Found, begin: &Begin, visitor: &Visitor) ->
         audit::count_refused(&mut tx, link.organization_id, Refused::Domain).await?;
         tx.commit().await?;
         return Err(refused.into());
+    }
+    if let Some(old) = instead_of
+        && !end(&mut tx, old, EndedWhy::AddressChanged, &Actor::visitor(visitor)).await?
+    {
+        // The same form a moment ago has ended it; one that is over begins no other.
+        let open = store::find_open(&mut tx, &begin.browser, link.link_id, &begin.address).await?;
+        return open.map(|open| open.id).ok_or(JoinError::Ended(EndedWhy::AddressChanged));
     }
     links::count_sent(&mut tx, link.link_id).await?;
     let id = begin_in(app, &mut tx, link, begin, visitor).await?;
@@ -136,6 +159,9 @@ async fn begin_in(
     visitor: &Visitor,
 ) -> Result<RegistrationId, JoinError> {
     let open = store::find_open(tx, &begin.browser, link.link_id, &begin.address).await?;
+    // One of an address that is no user's any more makes room for a new one.
+    let address_is_free = users::by_address(&mut *tx, link.organization_id, &begin.address).await?.is_none();
+    let open = open.filter(|open| open.ended_why.is_none() || !address_is_free);
     if let Some(open) = open {
         if open.was_asked_just_now(tx.now) {
             return Ok(open.id);
@@ -185,10 +211,11 @@ pub async fn of_browser(app: &App, id: RegistrationId, browser: &Digest) -> Resu
     store::find_of_browser(&app.db, id, browser).await?.ok_or(JoinError::Unknown)
 }
 
-/// Refuses to go on with a registration that ended, or whose link does not open any more.
-async fn must_be_open(app: &App, registration: &Registration) -> Result<(), JoinError> {
+/// Refuses to go on with a registration that ended, or whose link does not open any more. What only a proof of the
+/// mailbox may learn is asked with that proof ([`look`]).
+async fn must_look_open(app: &App, registration: &Registration) -> Result<(), JoinError> {
     let now = app.db.now();
-    registration.must_be_open(now)?;
+    registration.must_look_open(now)?;
     let policy = store::policy(&app.db, registration).await?;
     match policy.state(now) {
         LinkState::Open => Ok(()),
@@ -198,7 +225,7 @@ async fn must_be_open(app: &App, registration: &Registration) -> Result<(), Join
 
 /// Sends another message, in the address's budget. Links already sent stay good; the newest code counts.
 pub async fn resend(app: &App, registration: &Registration, visitor: &Visitor) -> Result<(), JoinError> {
-    must_be_open(app, registration).await?;
+    must_look_open(app, registration).await?;
     let mut tx = app.db.write().await?;
     if let Err(too_many) = limits::count(app, &mut tx, Limit::BeginBySource, &[visitor.source().as_bytes()]).await? {
         return Err(JoinError::TooMany(too_many));
@@ -209,39 +236,38 @@ pub async fn resend(app: &App, registration: &Registration, visitor: &Visitor) -
     Ok(tx.commit().await?)
 }
 
-/// Ends a registration because its address was mistyped, and begins one with another address.
+/// Ends a registration because its address was mistyped, and begins one with another address, in one write: one
+/// registration never becomes two, also when its link was replaced meanwhile.
 pub async fn change_address(
     app: &App,
     old: &Registration,
     begin: &Begin,
     visitor: &Visitor,
 ) -> Result<RegistrationId, JoinError> {
-    must_be_open(app, old).await?;
-    let link = store::found_for(&app.db, old).await?.ok_or(JoinError::Unknown)?;
+    must_look_open(app, old).await?;
     if old.email.identity() == begin.address.identity() {
         return Ok(old.id);
     }
-    let new = self::begin(app, &link, begin, visitor).await?;
-    let mut tx = app.db.write().await?;
-    end(&mut tx, old, EndedWhy::AddressChanged, &Actor::visitor(visitor)).await?;
-    tx.commit().await?;
-    Ok(new)
+    begin_with(app, old.link_code_id, begin, Some(old), visitor).await
 }
 
-async fn end(tx: &mut Tx, registration: &Registration, why: EndedWhy, actor: &Actor) -> Result<(), Fault> {
-    if store::end(tx, registration.id, why).await? {
-        tokens::end_all(tx, Purpose::Confirmation, registration.id.subject()).await?;
-        outbox::drop_about(tx, registration.id.subject()).await?;
-        let details = serde_json::json!({ "why": why.as_str() });
-        audit::record(
-            tx,
-            registration.organization_id,
-            actor,
-            Happened::to(EventKind::RegistrationEnded, registration.id).with(details),
-        )
-        .await?;
+/// `false` when it was over already.
+async fn end(tx: &mut Tx, registration: &Registration, why: EndedWhy, actor: &Actor) -> Result<bool, Fault> {
+    if !store::end(tx, registration.id, why).await? {
+        return Ok(false);
     }
-    Ok(())
+    // Of a user who came another way the codes can still be tried, to no effect: who only guesses learns nothing.
+    if why != EndedWhy::JoinedElsewhere {
+        tokens::end_all(tx, Purpose::Confirmation, registration.id.subject()).await?;
+    }
+    outbox::drop_about(tx, registration.id.subject()).await?;
+    if registration.ended_why.is_some() {
+        return Ok(true); // recorded when the user came
+    }
+    let details = serde_json::json!({ "why": why.as_str() });
+    let happened = Happened::to(EventKind::RegistrationEnded, registration.id).with(details);
+    audit::record(tx, registration.organization_id, actor, happened).await?;
+    Ok(true)
 }
 
 /// What typing a code showed.
@@ -264,7 +290,7 @@ pub async fn enter_code(
     code: &ConfirmationCode,
     visitor: &Visitor,
 ) -> Result<Entered, JoinError> {
-    must_be_open(app, registration).await?;
+    must_look_open(app, registration).await?;
     let mut tx = app.db.write().await?;
     let (source, organization) = (visitor.source(), registration.organization_id);
     let by_source = limits::check(app, &mut tx, Limit::WrongCodeBySource, &[source.as_bytes()]).await?;
@@ -274,6 +300,10 @@ pub async fn enter_code(
         return Ok(Entered::OpenTheLink);
     }
     let entered = match tokens::try_code(app, &mut tx, registration.id.subject(), code).await? {
+        CodeTried::Right { .. } if registration.ended_why.is_some() => {
+            tx.commit().await?;
+            return Err(JoinError::Ended(EndedWhy::JoinedElsewhere));
+        }
         CodeTried::Right { handed_over_by } => {
             let secret = tx.new_secret();
             store::move_browser(&mut tx, browser, &secret.digest()).await?;
@@ -324,7 +354,7 @@ pub async fn end_all_open(
     for registration in &open {
         end(tx, registration, why, actor).await?;
     }
-    Ok(open.len())
+    Ok(open.iter().filter(|registration| registration.ended_why.is_none()).count())
 }
 
 /// The message of a registration was refused for good: it is marked, and its manager can hand the link over.

@@ -82,6 +82,16 @@ impl Registration {
         }
     }
 
+    /// The same for whoever waits and has not proved the mailbox: that the address became a user another way is not
+    /// for them to know.
+    pub fn must_look_open(&self, now: Timestamp) -> Result<(), JoinError> {
+        match self.ended_why {
+            Some(EndedWhy::JoinedElsewhere) if now < self.expires_at => Ok(()),
+            Some(EndedWhy::JoinedElsewhere) => Err(JoinError::Ended(EndedWhy::Expired)),
+            _ => self.must_be_open(now),
+        }
+    }
+
     /// Whether a code was accepted and the details page still stands.
     pub fn is_confirmed(&self, now: Timestamp) -> bool {
         self.confirmed_until.is_some_and(|end| now < end)

@@ -7,7 +7,7 @@ use crate::{
         Fault,
         db::{Db, Target, Tx, query},
     },
-    values::{DAY, Digest, Domain, EmailAddress, LinkId, OrganizationId, RegistrationId, UserId, kinds},
+    values::{DAY, Digest, Domain, EmailAddress, LinkCodeId, LinkId, OrganizationId, RegistrationId, UserId, kinds},
 };
 
 pub(super) async fn insert(tx: &mut Tx, link: &Found, begin: &Begin) -> Result<Registration, Fault> {
@@ -32,7 +32,7 @@ pub(super) async fn insert(tx: &mut Tx, link: &Found, begin: &Begin) -> Result<R
     .await
 }
 
-/// The open registration of this browser, link and address.
+/// The registration of this browser, link and address that is open, or looks so.
 pub(super) async fn find_open(
     tx: &mut Tx,
     browser: &Digest,
@@ -53,12 +53,19 @@ pub(super) async fn find_open(
     .bind(address.identity())
     .execute(&mut *tx)
     .await?;
-    query("select * from registrations where browser_digest = $1 and link_id = $2 and email_key = $3 and ended_at is null")
-        .bind(browser)
-        .bind(link)
-        .bind(address.identity())
-        .optional(tx)
-        .await
+    query(
+        "select * from registrations
+          where browser_digest = $1 and link_id = $2 and email_key = $3
+            and (ended_at is null or (ended_why = $4 and expires_at > $5))
+          order by case when ended_at is null then 0 else 1 end, begun_at desc limit 1",
+    )
+    .bind(browser)
+    .bind(link)
+    .bind(address.identity())
+    .bind(EndedWhy::JoinedElsewhere)
+    .bind(now)
+    .optional(tx)
+    .await
 }
 
 pub(super) async fn mark_asked(tx: &mut Tx, id: RegistrationId) -> Result<(), Fault> {
@@ -92,16 +99,16 @@ pub(super) async fn policy(db: &Db, registration: &Registration) -> Result<Polic
     .await
 }
 
-/// The link that a registration came through, for beginning another with it.
-pub(super) async fn found_for(db: &Db, registration: &Registration) -> Result<Option<Found>, Fault> {
+/// The link behind a code as it is now, for beginning a registration with it.
+pub(super) async fn found_by(tx: &mut Tx, code: LinkCodeId) -> Result<Option<Found>, Fault> {
     query(
         "select l.id as link_id, c.id as code_id, c.replaced_at, o.id as organization_id, o.name as organization_name,
                 o.slug as organization_slug, o.self_service, l.paused, l.opens_at, l.expires_at, l.maximum, l.used
            from link_codes c join links l on l.id = c.link_id join organizations o on o.id = c.organization_id
           where c.id = $1",
     )
-    .bind(registration.link_code_id)
-    .optional(db)
+    .bind(code)
+    .optional(tx)
     .await
 }
 
@@ -158,15 +165,16 @@ pub(super) async fn set_user(tx: &mut Tx, id: RegistrationId, user: UserId) -> R
     Ok(())
 }
 
-/// Ends one without a user. `false` when it was over already.
+/// Ends one without a user, or one that still looks open. `false` when it was over already.
 pub(super) async fn end(tx: &mut Tx, id: RegistrationId, why: EndedWhy) -> Result<bool, Fault> {
     let now = tx.now;
     let ended =
-        query("update registrations set state = $1, ended_why = $2, ended_at = $3 where id = $4 and ended_at is null")
+        query("update registrations set state = $1, ended_why = $2, ended_at = $3 where id = $4 and (ended_at is null or (ended_why = $5 and $2 <> $5))")
             .bind(RegistrationState::Ended)
             .bind(why)
             .bind(now)
             .bind(id)
+            .bind(EndedWhy::JoinedElsewhere)
             .execute(tx)
             .await?;
     Ok(ended == 1)
@@ -184,9 +192,11 @@ pub(super) async fn list_open_of(
         .await
 }
 
+/// Those that are open, and those that look so.
 pub(super) async fn list_open(tx: &mut Tx, organization: OrganizationId) -> Result<Vec<Registration>, Fault> {
-    query("select * from registrations where organization_id = $1 and ended_at is null")
+    query("select * from registrations where organization_id = $1 and (ended_at is null or ended_why = $2)")
         .bind(organization)
+        .bind(EndedWhy::JoinedElsewhere)
         .all(tx)
         .await
 }

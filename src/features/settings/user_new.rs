@@ -8,6 +8,7 @@ use crate::{
     features::{
         provisioning::{self, Asked, Created},
         sessions::Manager,
+        sign_in,
         users::Role,
     },
     platform::{
@@ -27,6 +28,7 @@ struct NewUserPage<'a> {
     portal: Portal,
     form: &'a NewUserForm,
     delivers: bool,
+    asks_password: bool,
     errors: Errors,
 }
 
@@ -36,6 +38,7 @@ struct NewUserForm {
     email: String,
     full_name: String,
     role: String,
+    current_password: String,
 }
 
 impl NewUserForm {
@@ -67,7 +70,8 @@ fn new_page(
     status: StatusCode,
 ) -> Result<Response, PageError> {
     let delivers = app.mailer.delivers();
-    page(status, &NewUserPage { portal: manager.portal("users"), form, delivers, errors })
+    let asks_password = errors.on("current_password").is_some();
+    page(status, &NewUserPage { portal: manager.portal("users"), form, delivers, asks_password, errors })
 }
 
 async fn create(
@@ -80,6 +84,12 @@ async fn create(
         Ok(asked) => asked,
         Err(errors) => return refused(errors),
     };
+    // To make a manager is to change a role, whichever way: an abandoned session does not.
+    if asked.role == Role::Manager
+        && let Some(why) = sign_in::ask_password_again(&app, &manager, &form.current_password).await?
+    {
+        return refused(Errors::one("current_password", why));
+    }
     match provisioning::create(&app, &manager.authority(), Some(manager.user), asked).await? {
         Created::User(user) => Ok(go(&format!("/settings/users/{}?notice=created", user.id))),
         Created::Taken => refused(Errors::one("email", Invalid::AddressTaken)),

@@ -91,7 +91,7 @@ pub async fn sign_in(
     };
     // A hash that must be made anew is made from the same password, after it is known to be right.
     let again = Password::parse_existing(attempt.password.expose()).ok();
-    let compared = app.hashing.compare(attempt.password, stored, &visitor.source()).await?;
+    let compared = app.hashing.compare(attempt.password, stored.clone(), &visitor.source()).await?;
     let (Some(user), true) = (user, compared != Compared::Wrong) else {
         note_failure(app, organization.id, &visitor.source()).await?;
         return Err(SignInError::Mismatch);
@@ -101,11 +101,15 @@ pub async fn sign_in(
         _ => None,
     };
     let mut tx = app.db.write().await?;
-    // Asked again inside the write: a manager may have deactivated this user in the meantime.
+    // Asked again inside the write: a manager may have deactivated this user in the meantime, or a reset may have ended
+    // every session; then the password that was compared decides nothing, and the next try compares the new one.
     let user = users::by_id(&mut tx, organization.id, user.id)
         .await?
         .filter(users::User::is_active)
         .ok_or(SignInError::Mismatch)?;
+    if users::find_secret(&mut tx, user.id).await? != stored {
+        return Err(SignInError::Busy);
+    }
     row.forget(app, &mut tx).await?;
     if let Some(hash) = stronger {
         users::set_password(&mut tx, user.id, &hash).await?;

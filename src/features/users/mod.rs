@@ -9,7 +9,7 @@ mod store;
 
 pub use model::{CameBy, NewUser, Proved, ProvedHow, Role, Status, User};
 pub use store::{
-    Filter, by_address, by_id, count_by_domain, find_secret, is_barred, list, mark_proved, mark_seen, rename,
+    Filter, by_address, by_id, clean_up, count_by_domain, find_secret, is_barred, list, mark_proved, mark_seen, rename,
     set_address, set_password, unbar,
 };
 

@@ -86,9 +86,9 @@ pub async fn by_address<'a>(
 }
 
 /// The stored hash of a user's password, for comparing and for nothing else.
-pub async fn find_secret(db: &Db, id: UserId) -> Result<Option<String>, Fault> {
+pub async fn find_secret<'a>(on: impl Into<Target<'a>>, id: UserId) -> Result<Option<String>, Fault> {
     let found: Option<(Option<String>,)> =
-        query("select password_hash from users where id = $1").bind(id).optional(db).await?;
+        query("select password_hash from users where id = $1").bind(id).optional(on).await?;
     Ok(found.and_then(|(hash,)| hash))
 }
 
@@ -311,6 +311,13 @@ pub async fn is_barred<'a>(
             .optional(on)
             .await?;
     Ok(found.is_some())
+}
+
+/// Forgets the addresses whose two years are over.
+pub async fn clean_up(tx: &mut Tx) -> Result<(), Fault> {
+    let now = tx.now;
+    query("delete from barred_addresses where until <= $1").bind(now).execute(tx).await?;
+    Ok(())
 }
 
 /// A new invitation always wins: the address may come back.

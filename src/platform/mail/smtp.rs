@@ -117,7 +117,7 @@ impl std::fmt::Debug for SmtpUrl {
 }
 
 fn percent_decoded(text: &str) -> String {
-    url::form_urlencoded::parse(format!("v={}", text.replace('+', "%2B")).as_bytes())
+    url::form_urlencoded::parse(format!("v={}", text.replace('+', "%2B").replace('&', "%26")).as_bytes())
         .next()
         .map(|(_, value)| value.into_owned())
         .unwrap_or_default()
@@ -231,6 +231,8 @@ mod tests {
         assert_eq!(url.shown(), "smtp://ada:…@mail.acme.com:2525?tls=opportunistic");
         assert!(!format!("{url:?}").contains("cr"));
         assert_eq!(url.credentials.unwrap().1.as_str(), "s@crét");
+        let url = SmtpUrl::parse("smtp://ada:a&b+c=d%26@mail.acme.com").unwrap();
+        assert_eq!(url.credentials.unwrap().1.as_str(), "a&b+c=d&");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The outermost layer: names the request, logs it without secrets, and gives bare answers their page.
 
 use std::{
+    borrow::Cow,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -96,8 +97,11 @@ fn with_page(app: &App, request: RequestId, response: &Response) -> Response {
 fn visitor(app: &App, request: &Request) -> Visitor {
     let peer =
         request.extensions().get::<ConnectInfo<SocketAddr>>().map_or(IpAddr::from([0, 0, 0, 0]), |info| info.0.ip());
-    let lines: Vec<&str> =
-        request.headers().get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()).collect();
+    // A line with octets that are no text stays a line: left out, the one before it, which anyone can write, would
+    // be believed in the place of what the proxy added to this one.
+    let lines = request.headers().get_all("x-forwarded-for").iter();
+    let lines: Vec<Cow<'_, str>> = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+    let lines: Vec<&str> = lines.iter().map(AsRef::as_ref).collect();
     let address = client_address(peer, &lines, &app.config.trusted_proxies);
     Visitor::new(address, app.new_request_id(), request.headers())
 }

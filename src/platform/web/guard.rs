@@ -23,11 +23,10 @@ pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Resp
 fn is_our_own(headers: &HeaderMap, origin: &str) -> bool {
     let site = headers.get(SEC_FETCH_SITE).map(axum::http::HeaderValue::as_bytes);
     let from = headers.get(header::ORIGIN).map(axum::http::HeaderValue::as_bytes);
-    let site_is_ours = matches!(site, Some(b"same-origin" | b"none"));
-    let site_allows = site.is_none() || site_is_ours;
+    let site_allows = matches!(site, None | Some(b"same-origin" | b"none"));
     let origin_allows = match from {
         None => true,
-        Some(b"null") => site_is_ours,
+        Some(b"null") => site == Some(b"same-origin"),
         Some(from) => from == origin.as_bytes(),
     };
     site_allows && origin_allows && is_a_form(headers)
@@ -69,6 +68,7 @@ mod tests {
         assert!(!allows(&[("sec-fetch-site", "same-site"), ("origin", "https://evil.acme.com")]));
         assert!(!allows(&[("origin", "https://evil.com")]));
         assert!(!allows(&[("origin", "null")]));
+        assert!(!allows(&[("sec-fetch-site", "none"), ("origin", "null")]));
         assert!(!allows(&[("origin", "https://id.acme.com.evil.com"), ("host", "id.acme.com.evil.com")]));
         assert!(!allows(&[("sec-fetch-site", "same-origin"), ("origin", "http://id.acme.com")]));
         assert!(!allows(&[("content-type", "text/plain"), ("origin", OURS)]));

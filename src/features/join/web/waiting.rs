@@ -55,7 +55,7 @@ pub(super) async fn show(
     Query(which): Query<Which>,
 ) -> Result<Response, PageError> {
     let mine = mine(&app, &visitor, &headers, &which.registration).await?;
-    join::must_be_open(&app, &mine.registration).await.map_err(|error| mine.refusal(&app, &visitor, error))?;
+    join::must_look_open(&app, &mine.registration).await.map_err(|error| mine.refusal(&app, &visitor, error))?;
     if mine.registration.is_confirmed(app.db.now()) {
         return Ok(go(&format!("/join/details?registration={}", mine.registration.id)));
     }
