@@ -159,6 +159,9 @@ fn looks_like(domain: &Domain, list: &Lookalikes) -> Vec<Warning> {
 const FREE_NAME_MINIMUM: usize = 4;
 const NAME_MINIMUM: usize = 3;
 
+/// Of thousands that differ in one character from one another, so many are compared with each: the warning names one.
+const COMPARED: usize = 100;
+
 /// A domain as a person sees it.
 struct Look {
     unicode: String,
@@ -223,7 +226,8 @@ impl Lookalikes {
 
     /// The first domain, in the order given, that this one could be taken for.
     fn find(&self, look: &Look, name_minimum: usize) -> Option<&str> {
-        let candidates = look.keys().into_iter().filter_map(|key| self.by_key.get(&key)).flatten();
+        let candidates = look.keys().into_iter().filter_map(|key| self.by_key.get(&key));
+        let candidates = candidates.flat_map(|alike| alike.iter().take(COMPARED));
         let alike =
             |at: &&usize| self.looks.get(**at).is_some_and(|other| look.could_be_taken_for(other, name_minimum));
         candidates.filter(alike).min().and_then(|at| self.looks.get(*at)).map(|other| other.unicode.as_str())

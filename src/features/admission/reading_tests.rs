@@ -150,3 +150,12 @@ proptest! {
         prop_assert_eq!(read_entries(&pasted).lines.len(), split_pasted(&pasted).len());
     }
 }
+
+#[test]
+fn a_list_of_domains_one_character_apart_is_read_at_once() {
+    let pasted: String = ('\u{4e00}'..'\u{7e00}').flat_map(|c| [c.to_string(), "aaa.com\n".to_owned()]).collect();
+    let started = std::time::Instant::now();
+    let reading = read_entries(&pasted);
+    assert!(reading.is_valid() && reading.lines.iter().all(|line| !line.warnings.is_empty()));
+    assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+}
