@@ -238,6 +238,17 @@ create table counters (
 );
 create index counters_age on counters (last_at);
 
+-- Somebody asked for a new password: written the same for every address, worked off a moment later.
+create table recovery_requests (
+  id                uuid not null primary key,
+  organization_id   uuid not null references organizations (id),
+  email             text not null,
+  asked_at          timestamptz not null,
+  request_id        uuid not null,
+  client_address    text not null
+);
+create index recovery_requests_order on recovery_requests (asked_at, id);
+
 -- The anonymous mail budget of an address, and of each organization and kind the one message that waits for a slot.
 create table mail_budgets (
   key_hash          bytea not null primary key,

@@ -63,8 +63,9 @@ pub async fn words(app: &App, message: &Message) -> Result<Option<Mail>, Fault> 
     Letters.words(app, message).await
 }
 
-/// Delivers everything that is due now.
+/// Works off what was asked for, and delivers everything that is due now.
 pub async fn deliver(app: &App) -> Result<(), Fault> {
+    sign_in::work_off(app).await?;
     while delivery::deliver_due(app, &Letters).await? {}
     Ok(())
 }

@@ -22,6 +22,7 @@ kinds! {
     LinkCode LinkCodeId "lkc" "one code of an invite link"
     Message MessageId "msg" "a message in the outbox"
     Organization OrganizationId "org" "an organization"
+    RecoveryRequest RecoveryRequestId "rec" "somebody's asking for a new password"
     Registration RegistrationId "reg" "a registration"
     Request RequestId "req" "one request, in logs and audit events"
     Session SessionId "ses" "a session"

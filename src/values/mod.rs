@@ -22,8 +22,8 @@ pub use email::EmailAddress;
 pub use id::{Id, Kind};
 pub use invalid::Invalid;
 pub use kinds::{
-    AddressChangeId, AuditEventId, InvitationId, LinkCodeId, LinkId, MessageId, OrganizationId, RegistrationId,
-    RequestId, SessionId, SubjectId, UserId,
+    AddressChangeId, AuditEventId, InvitationId, LinkCodeId, LinkId, MessageId, OrganizationId, RecoveryRequestId,
+    RegistrationId, RequestId, SessionId, SubjectId, UserId,
 };
 pub use name::{FullName, OrganizationName};
 pub use password::{Password, PersonalWords};

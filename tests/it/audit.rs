@@ -7,7 +7,10 @@ use vestibule::{
     values::{DAY, HOUR},
 };
 
-use crate::support::{Browser, Opened as _, PASSWORD, TestApp, acts::organization};
+use crate::support::{
+    Browser, Opened as _, PASSWORD, TestApp,
+    acts::{forgot, organization},
+};
 
 const PAGE: &str = "/settings/audit";
 /// Acts follow each other in time; the minute that the page shows stays the same.
@@ -91,7 +94,7 @@ async fn each_step_of_joining_and_signing_in_leaves_its_entry() {
 
     let out = left_by!(app, mia, ada.post("/logout", &[]).await);
     assert!(out.len() == 1 && out[0].starts_with("Signed out Ada"), "{out:?}");
-    let asked = left_by!(app, mia, ada.post("/o/acme/forgot-password", &[("email", "ada@acme.com")]).await);
+    let asked = left_by!(app, mia, forgot(&app, "acme", "ada@acme.com").await);
     assert!(asked.len() == 1 && asked[0].starts_with("Asked for a new password for Ada"), "{asked:?}");
     let reset = app.mail_to("ada@acme.com").await.link();
     let set = left_by!(app, mia, ada.post(&reset, &[("password", "another long one here")]).await);

@@ -4,15 +4,16 @@
 //! are counted for the address before the password is compared; from the tenth on each must wait, and after a
 //! hundred only a reset or a browser that is known lets in (NIST SP 800-63B section 3.2.2).
 //!
-//! Owns no table. Messages: `first password`, `recovery`, `password changed`.
+//! Tables: `recovery_requests`. Messages: `first password`, `recovery`, `password changed`.
 
 pub mod mail;
 mod recovery;
+mod store;
 mod web;
 
 use std::time::Duration;
 
-pub use recovery::{make_link, write_first_password, write_notice};
+pub use recovery::{make_link, work_off, write_first_password, write_notice};
 pub use web::routes;
 
 use super::{

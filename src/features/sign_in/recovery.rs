@@ -1,9 +1,12 @@
 //! A new password: asked for by anybody, set by whoever reads the mailbox, or by a link from a shell.
 
-use super::address_row;
+use super::{
+    address_row,
+    store::{self, RecoveryRequest},
+};
 use crate::{
     features::{
-        audit::{self, Actor, Authority, EventKind, Happened, Refused},
+        audit::{self, Actor, ActorKind, Authority, EventKind, Happened, Refused},
         organizations::Organization,
         sessions, users,
         users::{Proved, User},
@@ -40,8 +43,11 @@ pub enum ResetError {
     Fault(#[from] Fault),
 }
 
-/// Somebody asks for a new password. An address without an account costs the same work and the same budget, so
-/// that neither the answer nor its time says who has one.
+/// Requests worked off in one go.
+const BATCH: i64 = 50;
+
+/// Somebody asks for a new password. The same one row is written for every address, so that neither the answer
+/// nor its time says who has an account; what it means is found out by [`work_off`], a moment later.
 pub(super) async fn ask(
     app: &App,
     organization: &Organization,
@@ -49,18 +55,42 @@ pub(super) async fn ask(
     visitor: &Visitor,
 ) -> Result<(), Fault> {
     let mut tx = app.db.write().await?;
-    if let Some(user) = users::by_address(&mut tx, organization.id, address).await? {
-        write_recovery(app, &mut tx, &user, Cause::Anonymous, None).await?;
-        let happened = Happened::to(EventKind::RecoveryAsked, user.id);
-        audit::record(&mut tx, organization.id, &Actor::visitor(visitor), happened).await?;
-    } else {
-        let nobody = tx.new_id::<()>();
-        let message = outbox::write_nothing(app, &mut tx, organization.id, address).await?;
-        let token = NewToken { purpose: Purpose::Recovery, organization: organization.id, subject: nobody.subject() };
-        tokens::issue(app, &mut tx, token, message, false).await?;
-        audit::count_refused(&mut tx, organization.id, Refused::Recovery).await?;
-    }
+    store::insert(&mut tx, organization.id, address, visitor).await?;
+    tx.wakes_the_worker();
     tx.commit().await
+}
+
+/// Writes the messages that were asked for. An address without an account takes its budget all the same.
+pub async fn work_off(app: &App) -> Result<(), Fault> {
+    loop {
+        let requests = store::list_oldest(&app.db, BATCH).await?;
+        if requests.is_empty() {
+            return Ok(());
+        }
+        for request in requests {
+            let mut tx = app.db.write().await?;
+            if store::take(&mut tx, request.id).await? {
+                answer(app, &mut tx, &request).await?;
+                tx.commit().await?;
+            }
+        }
+    }
+}
+
+async fn answer(app: &App, tx: &mut Tx, request: &RecoveryRequest) -> Result<(), Fault> {
+    let organization = request.organization_id;
+    let Some(user) = users::by_address(&mut *tx, organization, &request.email).await? else {
+        outbox::count_only(app, tx, organization, &request.email).await?;
+        return audit::count_refused(tx, organization, Refused::Recovery).await;
+    };
+    write_recovery(app, tx, &user, Cause::Anonymous, None).await?;
+    let actor = Actor {
+        kind: ActorKind::Visitor,
+        user: None,
+        request: Some(request.request_id),
+        address: request.client_address.parse().ok(),
+    };
+    audit::record(tx, organization, &actor, Happened::to(EventKind::RecoveryAsked, user.id)).await
 }
 
 /// Writes the mail that leads to `/reset/{token}`. For a deactivated user it says whom to ask, without a token.

@@ -105,34 +105,14 @@ pub async fn write(app: &App, tx: &mut Tx, new: NewMessage) -> Result<MessageId,
     Ok(id)
 }
 
-/// The stand-in for a message that an anonymous request does not cause: it takes the address's budget and costs
-/// the same writes, is over at once, and does not keep the address.
-pub async fn write_nothing(
-    app: &App,
-    tx: &mut Tx,
-    organization: OrganizationId,
-    to: &EmailAddress,
-) -> Result<MessageId, Fault> {
-    let id = tx.new_id();
-    let slot = budget::take(app, tx, &Asked { address: to, organization, kind: Kind::Recovery }, id).await?;
+/// An anonymous request that sends nothing takes the address's budget all the same: it tells nobody anything.
+pub async fn count_only(app: &App, tx: &mut Tx, organization: OrganizationId, to: &EmailAddress) -> Result<(), Fault> {
+    let nothing = tx.new_id();
+    let slot = budget::take(app, tx, &Asked { address: to, organization, kind: Kind::Recovery }, nothing).await?;
     if let Some(older) = slot.instead_of() {
         end(tx, older, State::Dropped).await?;
     }
-    query(
-        "insert into messages (id, organization_id, kind, cause, to_email, subject_id, state, due_at, attempts, created_at, ended_at)
-         values ($1, $2, $3, $4, $5, $1, $6, $7, 0, $8, $8)",
-    )
-    .bind(id)
-    .bind(organization)
-    .bind(Kind::Recovery)
-    .bind(Cause::Anonymous)
-    .bind("nobody@vestibule.invalid")
-    .bind(State::Dropped)
-    .bind(slot.due_and_state().0)
-    .bind(tx.now)
-    .execute(tx)
-    .await?;
-    Ok(id)
+    Ok(())
 }
 
 /// Ends a waiting message. `false` when it does not wait any more: it was handed over or dropped in the meantime.
@@ -223,13 +203,12 @@ pub struct Filter {
 }
 
 /// A page of an organization's messages, newest first; one more than asked for says that there is another page.
-/// A message about itself is none ([`write_nothing`]).
 pub async fn list(db: &Db, organization: OrganizationId, filter: &Filter, limit: i64) -> Result<Vec<Message>, Fault> {
     let (at, id) = filter.before.unzip();
     query(
         "select id, organization_id, kind, to_email, subject_id, actor_id, state, due_at, attempts, first_tried_at, last_error, created_at
            from messages
-          where organization_id = $1 and subject_id <> id and ($2 is null or state = $2) and ($3 is null or lower(to_email) like $3 escape '\\')
+          where organization_id = $1 and ($2 is null or state = $2) and ($3 is null or lower(to_email) like $3 escape '\\')
             and ($4 is null or (created_at, id) < ($4, $5))
           order by created_at desc, id desc limit $6",
     )

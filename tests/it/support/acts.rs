@@ -20,6 +20,7 @@ pub async fn begin(app: &TestApp, acme: &Acme, email: &str) -> (Browser, Page) {
 pub async fn forgot(app: &TestApp, slug: &str, email: &str) {
     let page = app.browser().post(&format!("/o/{slug}/forgot-password"), &[("email", email)]).await;
     assert_eq!(page.status, 200);
+    vestibule::features::sign_in::work_off(&app.app).await.unwrap();
 }
 
 /// The path of the newest message to an address.
