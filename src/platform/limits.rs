@@ -153,6 +153,15 @@ pub async fn fail(app: &App, tx: &mut Tx, of: &[&[u8]]) -> Result<(), Fault> {
     Ok(())
 }
 
+/// One failure less: it was counted beforehand, and then nothing was compared.
+pub async fn take_back(app: &App, tx: &mut Tx, of: &[&[u8]]) -> Result<(), Fault> {
+    query("update counters set count = count - 1 where key_hash = $1 and count > 0")
+        .bind(row_key(app, of))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// A success, or a reset: no failures in a row any more.
 pub async fn succeed(app: &App, tx: &mut Tx, of: &[&[u8]]) -> Result<(), Fault> {
     query("delete from counters where key_hash = $1").bind(row_key(app, of)).execute(tx).await?;

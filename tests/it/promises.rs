@@ -124,8 +124,10 @@ async fn a_thousand_look_alikes_reach_nobody_but_the_stored_address() {
         assert!(matches!(page.status, 200 | 422), "{address:?}: {}", page.status);
     }
     app.deliver().await;
+    app.advance(DAY);
+    app.deliver().await;
     let resets: Vec<_> = app.mail.all().into_iter().filter(|mail| mail.text.contains("/reset/")).collect();
-    assert!((1..=3).contains(&resets.len()), "{}", resets.len());
+    assert!((1..=10).contains(&resets.len()), "{}", resets.len());
     assert!(resets.iter().all(|mail| mail.to.as_str() == "Ada.Lovelace@acme.com"), "octet for octet");
 }
 

@@ -1,6 +1,9 @@
 //! What somebody who is not signed in may learn and do: nothing about others.
 
-use vestibule::values::{DAY, HOUR, MINUTE};
+use vestibule::{
+    platform::hashing::{Hashing, Strength},
+    values::{DAY, HOUR, MINUTE, Randomness},
+};
 
 use crate::support::{Browser, Opened as _, PASSWORD, Page, TestApp};
 
@@ -394,4 +397,22 @@ async fn a_reset_link_works_once_for_an_hour_and_never_signs_in() {
     let page = app.browser().get(&late).await;
     assert_eq!(page.status, 410);
     assert!(page.says("Send me a new link"));
+}
+
+#[tokio::test]
+async fn a_busy_server_uses_up_nobodys_tries() {
+    let app = TestApp::start().await;
+    app.acme().await;
+    let mut busy = app.app.clone();
+    busy.hashing = Hashing::start(0, Strength::new(64, 1), Randomness::System);
+    let mut mia = app.browser();
+    mia.through(&busy);
+    for _ in 0..12 {
+        let page = mia.post("/o/acme/login", &[("email", "mia@acme.com"), ("password", PASSWORD)]).await;
+        assert_eq!((page.status, page.input("email").as_str()), (503, "mia@acme.com"), "what was typed is kept");
+        assert!(page.headers.contains_key("retry-after"));
+    }
+    mia.through(&app.app);
+    let page = mia.post("/o/acme/login", &[("email", "mia@acme.com"), ("password", PASSWORD)]).await;
+    assert_eq!(page.status, 303, "{}", page.words());
 }

@@ -238,6 +238,11 @@ pub struct Browser {
 }
 
 impl Browser {
+    /// From now on reaches another process on the same data.
+    pub fn through(&mut self, app: &App) {
+        self.router = vestibule::router(app);
+    }
+
     /// Opens a path.
     pub async fn get(&mut self, path: &str) -> Page {
         let request = Request::get(path);

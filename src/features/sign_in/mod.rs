@@ -92,7 +92,7 @@ pub async fn sign_in(
     };
     // A hash that must be made anew is made from the same password, after it is known to be right.
     let again = Password::parse_existing(attempt.password.expose()).ok();
-    let compared = app.hashing.compare(attempt.password, stored.clone(), &visitor.source()).await?;
+    let compared = compare(app, &row, attempt.password, stored.clone(), &visitor.source()).await?;
     let (Some(user), true) = (user, compared != Compared::Wrong) else {
         note_failure(app, organization.id, &visitor.source()).await?;
         return Err(SignInError::Mismatch);
@@ -172,6 +172,24 @@ async fn may_try(app: &App, row: &FailureRow, visitor: &Visitor) -> Result<(), S
     Ok(tx.commit().await?)
 }
 
+/// Compares, after [`may_try`] has counted a failure. What was not compared was no failure: a busy server does not
+/// use up anybody's tries.
+async fn compare(
+    app: &App,
+    row: &FailureRow,
+    password: Password,
+    stored: Option<String>,
+    source: &str,
+) -> Result<Compared, SignInError> {
+    let compared = app.hashing.compare(password, stored, source).await;
+    if matches!(compared, Err(HashError::Busy)) {
+        let mut tx = app.db.write().await?;
+        limits::take_back(app, &mut tx, &row.key()).await?;
+        tx.commit().await?;
+    }
+    Ok(compared?)
+}
+
 /// How long after so many failures in a row the next one must wait.
 fn wait_for(failures: i64, last_at: Timestamp, now: Timestamp) -> Duration {
     if failures < DELAYED_FROM {
@@ -200,7 +218,7 @@ pub async fn is_current_password(app: &App, member: &sessions::Member, typed: &s
     row.0.push(member.session.uuid().as_bytes().to_vec());
     may_try(app, &row, &member.visitor).await?;
     let stored = users::find_secret(&app.db, member.user).await?;
-    let right = app.hashing.compare(password, stored, &member.visitor.source()).await? != Compared::Wrong;
+    let right = compare(app, &row, password, stored, &member.visitor.source()).await? != Compared::Wrong;
     if right {
         let mut tx = app.db.write().await?;
         row.forget(app, &mut tx).await?;
