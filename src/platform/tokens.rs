@@ -205,6 +205,39 @@ pub async fn find<'a>(on: impl Into<Target<'a>>, purpose: Purpose, digest: &Dige
     query(FIND).bind(digest).bind(purpose).optional(on).await
 }
 
+/// The purposes that set a password: a link of any of them leads to the same page.
+pub const PASSWORD: [Purpose; 3] = [Purpose::Recovery, Purpose::FirstPassword, Purpose::BreakGlass];
+
+/// The token behind a link that sets a password, used, old or open.
+pub async fn find_for_password(db: &Db, digest: &Digest) -> Result<Option<Token>, Fault> {
+    let [one, two, three] = PASSWORD;
+    query(
+        "select purpose, subject_id, organization_id, handed_over_by, message_id, lives_until, ended_at
+           from tokens where digest = $1 and purpose in ($2, $3, $4)",
+    )
+    .bind(digest)
+    .bind(one)
+    .bind(two)
+    .bind(three)
+    .optional(db)
+    .await
+}
+
+/// Ends every open token that could set this user's password.
+pub async fn end_all_for_password(tx: &mut Tx, subject: SubjectId) -> Result<(), Fault> {
+    let now = tx.now;
+    let [one, two, three] = PASSWORD;
+    query("update tokens set ended_at = $1 where subject_id = $2 and purpose in ($3, $4, $5) and ended_at is null")
+        .bind(now)
+        .bind(subject)
+        .bind(one)
+        .bind(two)
+        .bind(three)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// Uses a token up: of two submissions, one gets it.
 pub async fn use_up(tx: &mut Tx, purpose: Purpose, digest: &Digest) -> Result<Option<Token>, Fault> {
     let now = tx.now;

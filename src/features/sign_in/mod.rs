@@ -104,11 +104,8 @@ pub async fn sign_in(
     let mut tx = app.db.write().await?;
     // Asked again inside the write: a manager may have deactivated this user in the meantime, or a reset may have ended
     // every session; then the password that was compared decides nothing, and the next try compares the new one.
-    let user = users::by_id(&mut tx, organization.id, user.id)
-        .await?
-        .filter(users::User::is_active)
-        .ok_or(SignInError::Mismatch)?;
-    if users::find_secret(&mut tx, user.id).await? != stored {
+    let still = users::find_secret_of_active(&mut tx, user.id).await?.ok_or(SignInError::Mismatch)?;
+    if Some(still) != stored {
         return Err(SignInError::Busy);
     }
     row.forget(app, &mut tx).await?;

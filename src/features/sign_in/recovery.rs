@@ -20,11 +20,8 @@ use crate::{
         tokens::{self, NewToken, Purpose, Token},
         web::Visitor,
     },
-    values::{Digest, EmailAddress, OrganizationId, Password, Secret, UserId},
+    values::{Digest, EmailAddress, Password, Secret, UserId},
 };
-
-/// Every purpose that sets a password.
-const PURPOSES: [Purpose; 3] = [Purpose::Recovery, Purpose::FirstPassword, Purpose::BreakGlass];
 
 /// Why a password was not set.
 #[derive(Debug, thiserror::Error)]
@@ -146,30 +143,21 @@ pub async fn make_link(app: &App, by: &Authority, user: &User) -> Result<Secret,
     Ok(secret)
 }
 
-/// The token behind a link, if it still sets a password, with its user. Changes nothing.
-pub(super) async fn look(app: &App, digest: &Digest) -> Result<(Token, User), ResetError> {
-    for purpose in PURPOSES {
-        let Some(token) = tokens::find(&app.db, purpose, digest).await? else { continue };
-        let organization = token.organization_id.ok_or(ResetError::Unknown)?;
-        let user = users::by_id(&app.db, organization, token.subject_id.of()).await?.ok_or(ResetError::Over)?;
-        return if token.is_open(app.db.now()) { Ok((token, user)) } else { Err(ResetError::Over) };
-    }
-    Err(ResetError::Unknown)
-}
-
-/// The organization that a link of ours belongs to, for saying that it is over.
-pub(super) async fn organization_of(app: &App, digest: &Digest) -> Result<Option<OrganizationId>, Fault> {
-    for purpose in PURPOSES {
-        if let Some(token) = tokens::find(&app.db, purpose, digest).await? {
-            return Ok(token.organization_id);
-        }
-    }
-    Ok(None)
+/// The user whose password a token sets, if it still does. Changes nothing.
+pub(super) async fn user_of(app: &App, token: &Token) -> Result<User, ResetError> {
+    let organization = token.organization_id.ok_or(ResetError::Unknown)?;
+    let user = users::by_id(&app.db, organization, token.subject_id.of()).await?.ok_or(ResetError::Over)?;
+    if token.is_open(app.db.now()) { Ok(user) } else { Err(ResetError::Over) }
 }
 
 /// Sets the password and ends every session and every open link of the user. Never signs in by itself.
-pub(super) async fn reset(app: &App, digest: &Digest, password: Password, visitor: &Visitor) -> Result<(), ResetError> {
-    let (token, _) = look(app, digest).await?;
+/// The token was looked at before: nobody hashes without one.
+pub(super) async fn reset(
+    app: &App,
+    (token, digest): (&Token, &Digest),
+    password: Password,
+    visitor: &Visitor,
+) -> Result<(), ResetError> {
     let hash = app.hashing.hash(password, &visitor.source()).await?;
     let mut tx = app.db.write().await?;
     let token = tokens::use_up(&mut tx, token.purpose, digest).await?.ok_or(ResetError::Over)?;

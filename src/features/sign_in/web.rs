@@ -20,6 +20,7 @@ use crate::{
         App,
         hashing::HashError,
         limits::{self, Limit, TooMany},
+        tokens::{self, Token},
         web::{BUSY_SECONDS, Errors, Form, PageError, Visitor, cookies::Cookie, go, page, retry_after_header},
     },
     values::{Digest, EmailAddress, Invalid, Password, PersonalWords, ReturnTo, Secret, Slug},
@@ -310,6 +311,7 @@ async fn count(app: &App, visitor: &Visitor) -> Result<(), PageError> {
 /// A link to set a password, still good, with its user.
 struct Good {
     digest: Digest,
+    token: Token,
     user: User,
     organization: Organization,
 }
@@ -321,14 +323,12 @@ async fn look(app: &App, visitor: &Visitor, token: &str) -> Result<Good, PageErr
     };
     let Ok(secret) = token.parse::<Secret>() else { return Err(unknown()) };
     let digest = secret.digest();
-    let looked = recovery::look(app, &digest).await;
-    if let Err(ResetError::Fault(fault)) = looked {
-        return Err(fault.into());
-    }
-    let id = recovery::organization_of(app, &digest).await?.ok_or_else(unknown)?;
+    let token = tokens::find_for_password(&app.db, &digest).await?.ok_or_else(unknown)?;
+    let id = token.organization_id.ok_or_else(unknown)?;
     let organization = organizations::by_id(&app.db, id).await?.ok_or_else(unknown)?;
-    match looked {
-        Ok((_, user)) => Ok(Good { digest, user, organization }),
+    match recovery::user_of(app, &token).await {
+        Ok(user) => Ok(Good { digest, token, user, organization }),
+        Err(ResetError::Fault(fault)) => Err(fault.into()),
         Err(_) => Err(over(&organization)),
     }
 }
@@ -382,7 +382,7 @@ async fn reset(
         Ok(password) => password,
         Err(why) => return again(StatusCode::UNPROCESSABLE_ENTITY, why),
     };
-    match recovery::reset(&app, &good.digest, password, &visitor).await {
+    match recovery::reset(&app, (&good.token, &good.digest), password, &visitor).await {
         Ok(()) => Ok(go(&format!("/o/{}/login?notice=password-set", good.organization.slug))),
         Err(ResetError::Unknown | ResetError::Over) => Err(over(&good.organization)),
         Err(ResetError::Hash(HashError::Busy)) => {

@@ -9,8 +9,8 @@ mod store;
 
 pub use model::{CameBy, NewUser, Proved, ProvedHow, Role, Status, User};
 pub use store::{
-    Filter, by_address, by_id, clean_up, count_by_domain, find_secret, is_barred, list, mark_proved, mark_seen, rename,
-    set_address, set_password, unbar,
+    Filter, by_address, by_id, clean_up, count_by_domain, find_secret, find_secret_of_active, is_barred, list,
+    mark_proved, mark_seen, rename, set_address, set_password, unbar,
 };
 
 use super::{
@@ -19,12 +19,7 @@ use super::{
     organizations,
 };
 use crate::{
-    platform::{
-        App, Fault,
-        db::Tx,
-        mail::outbox,
-        tokens::{self, Purpose},
-    },
+    platform::{App, Fault, db::Tx, mail::outbox, tokens},
     values::{EmailAddress, FullName, UserId},
 };
 
@@ -134,9 +129,7 @@ async fn keep_one_manager(tx: &mut Tx, user: &User) -> Result<(), UserError> {
 
 /// Ends every link that could set this user's password or change their address.
 pub async fn end_open_tokens(tx: &mut Tx, id: UserId) -> Result<(), Fault> {
-    for purpose in [Purpose::FirstPassword, Purpose::Recovery, Purpose::BreakGlass] {
-        tokens::end_all(tx, purpose, id.subject()).await?;
-    }
+    tokens::end_all_for_password(tx, id.subject()).await?;
     address_changes::end_open_of(tx, id, ChangeEnd::Withdrawn).await
 }
 

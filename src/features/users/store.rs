@@ -92,6 +92,17 @@ pub async fn find_secret<'a>(on: impl Into<Target<'a>>, id: UserId) -> Result<Op
     Ok(found.and_then(|(hash,)| hash))
 }
 
+/// The same inside the write that lets a user in: nothing where they may not sign in any more.
+pub async fn find_secret_of_active(tx: &mut Tx, id: UserId) -> Result<Option<String>, Fault> {
+    let found: Option<(String,)> =
+        query("select password_hash from users where id = $1 and status = $2 and password_hash is not null")
+            .bind(id)
+            .bind(Status::Active)
+            .optional(tx)
+            .await?;
+    Ok(found.map(|(hash,)| hash))
+}
+
 /// Which users to list: everything left empty is every one.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
