@@ -133,7 +133,7 @@ async fn fill(data_dir: PathBuf, people: usize) -> (App, OrganizationId, String,
     let config = written.parse().expect("settings");
     let randomness = Randomness::System;
     let keys = Keys::open(&config.key_file, &randomness).expect("a key");
-    let db = Db::open(&config.database, Clock::System, randomness.clone()).await.expect("a database");
+    let db = Db::open(&config.database, Clock::running(), randomness.clone()).await.expect("a database");
     keys.check(&db, &config.key_file).await.expect("the same key");
     let app = App {
         hashing: Hashing::start(1, Strength::standard(), randomness.clone()),

@@ -189,7 +189,7 @@ async fn open(config: Config, mailer: Mailer, hash_threads: usize) -> Result<App
     let randomness = Randomness::System;
     make_folder(&config.data_dir)?;
     let keys = Keys::open(&config.key_file, &randomness)?;
-    let db = Db::open(&config.database, Clock::System, randomness.clone()).await?;
+    let db = Db::open(&config.database, Clock::running(), randomness.clone()).await?;
     keys.check(&db, &config.key_file).await?;
     Ok(App {
         hashing: Hashing::start(hash_threads, Strength::standard(), randomness.clone()),
@@ -220,8 +220,10 @@ async fn open_for_command(config: Config) -> Result<App, CommandError> {
 
 /// For a command that works on what is there: a mistyped folder makes no new database.
 async fn open_existing(config: Config) -> Result<App, CommandError> {
-    if !config.database.exists() {
-        return Err(CommandError::NoDatabase(config.database));
+    if let Some(file) = config.database.file()
+        && !file.exists()
+    {
+        return Err(CommandError::NoDatabase(file.to_owned()));
     }
     open_for_command(config).await
 }

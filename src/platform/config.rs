@@ -11,7 +11,10 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::mail::smtp::SmtpUrl;
+use super::{
+    db::{DatabaseUrl, DatabaseUrlError},
+    mail::smtp::SmtpUrl,
+};
 use crate::values::EmailAddress;
 
 /// Settings as they were written, from one place. An empty one is no setting.
@@ -42,14 +45,15 @@ pub struct Written {
     /// The server's key, made at the first start [default: key in the data folder]
     #[arg(long, env = "VESTIBULE_KEY_FILE", global = true, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
-    /// The database, as sqlite:PATH [default: `SQLite` in the data folder]
+    /// The database, as sqlite:PATH or `postgres://user:password@host:port/name` [default: `SQLite` in the data folder]
     #[arg(
         long,
         env = "VESTIBULE_DATABASE_URL",
         hide_env_values = true,
         global = true,
         value_name = "URL",
-        help = "The database, as sqlite:PATH [default: vestibule.sqlite in the data folder]"
+        help = "The database, as sqlite:PATH or postgres://user@host:port/name; a password belongs into the environment or \
+                the settings file [default: vestibule.sqlite in the data folder]"
     )]
     pub database_url: Option<String>,
     /// The mail server, as smtp://user:password@host:port?tls=required|opportunistic|none or smtps://…; it holds
@@ -101,8 +105,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The key file.
     pub key_file: PathBuf,
-    /// The `SQLite` file.
-    pub database: PathBuf,
+    /// The database.
+    pub database: DatabaseUrl,
     /// The mail server, where there is one.
     pub smtp: Option<(SmtpUrl, EmailAddress)>,
     /// Networks whose `X-Forwarded-For` is believed.
@@ -130,8 +134,8 @@ pub enum ConfigError {
     )]
     PublicUrl(String),
     /// Another database.
-    #[error("database_url must be sqlite:PATH in this version, not {0:?}")]
-    DatabaseUrl(String),
+    #[error("database_url {0}")]
+    DatabaseUrl(#[from] DatabaseUrlError),
     /// The mail server.
     #[error(transparent)]
     Smtp(#[from] super::mail::smtp::SmtpUrlError),
@@ -188,8 +192,8 @@ impl Written {
         let public_url = public_url(&self.public_url.unwrap_or_else(|| format!("http://{listen}")))?;
         let data_dir = self.data_dir.unwrap_or_else(|| PathBuf::from("vestibule-data"));
         let database = match self.database_url {
-            None => data_dir.join("vestibule.sqlite"),
-            Some(url) => database(&url)?,
+            None => DatabaseUrl::Sqlite(data_dir.join("vestibule.sqlite")),
+            Some(url) => Zeroizing::new(url).parse::<DatabaseUrl>()?,
         };
         let smtp = match self.smtp_url.map(Zeroizing::new) {
             None => None,
@@ -216,18 +220,6 @@ fn public_url(text: &str) -> Result<Url, ConfigError> {
         return Err(wrong());
     }
     Ok(url)
-}
-
-fn database(url: &str) -> Result<PathBuf, ConfigError> {
-    // The scheme alone: a database URL may hold a password.
-    let wrong = || {
-        ConfigError::DatabaseUrl(
-            url.split_once(':').map_or_else(|| "…".to_owned(), |(scheme, _)| format!("{scheme}:…")),
-        )
-    };
-    let path = url.strip_prefix("sqlite:").ok_or_else(wrong)?;
-    let path = path.strip_prefix("//").unwrap_or(path);
-    if path.is_empty() || path.contains('?') || path == ":memory:" { Err(wrong()) } else { Ok(PathBuf::from(path)) }
 }
 
 fn networks(list: &str) -> Result<Vec<IpNet>, ConfigError> {
@@ -292,7 +284,7 @@ impl Config {
             ("public_url", self.origin()),
             ("data_dir", self.data_dir.display().to_string()),
             ("key_file", self.key_file.display().to_string()),
-            ("database_url", format!("sqlite:{}", self.database.display())),
+            ("database_url", self.database.to_string()),
             ("smtp_url", self.smtp.as_ref().map(|(url, _)| url.shown()).unwrap_or_default()),
             ("mail_from", self.smtp.as_ref().map(|(_, from)| from.to_string()).unwrap_or_default()),
             ("trusted_proxies", proxies.join(",")),
@@ -315,7 +307,7 @@ mod tests {
         let config = written(|_| {}).unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.origin(), "http://127.0.0.1:8080");
-        assert_eq!(config.database, Path::new("vestibule-data/vestibule.sqlite"));
+        assert_eq!(config.database.file(), Some(Path::new("vestibule-data/vestibule.sqlite")));
         assert_eq!(config.key_file, Path::new("vestibule-data/key"));
         assert!(config.smtp.is_none() && config.trusted_proxies.is_empty());
     }
@@ -373,9 +365,15 @@ mod tests {
     }
 
     #[test]
-    fn mail_needs_a_sender_and_another_database_waits() {
+    fn mail_needs_a_sender() {
         assert!(matches!(written(|w| w.smtp_url = Some("smtp://x".to_owned())), Err(ConfigError::MailFrom)));
-        let error = written(|w| w.database_url = Some("postgres://u:secret@h/d".to_owned())).err().unwrap().to_string();
-        assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_database_server_is_shown_without_its_password() {
+        let config = written(|w| w.database_url = Some("postgres://u:secret@h/d".to_owned())).unwrap();
+        assert!(config.shown().iter().any(|(_, value)| value == "postgres://u:…@h:5432/d"));
+        let error = written(|w| w.database_url = Some("mysql://u:secret@h/d".to_owned())).err().unwrap().to_string();
+        assert!(error.contains("postgres://") && !error.contains("secret"), "{error}");
     }
 }

@@ -64,9 +64,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether coming back in a moment may help: the database was busy, not broken.
+    /// Whether coming back in a moment may help: the database was busy or away, not broken.
     pub fn is_busy(&self) -> bool {
-        matches!(self, Self::Database(sqlx::Error::PoolTimedOut))
-            || matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("5"))
+        matches!(self, Self::Database(error) if db::is_passing(error))
     }
 }

@@ -4,7 +4,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// One minute, for lifetimes that read as sentences.
@@ -87,19 +87,72 @@ impl Sub<Duration> for Timestamp {
 /// Tells the time. Tests hold one that stands still until it is told to move.
 #[derive(Debug, Clone)]
 pub enum Clock {
-    /// The machine's clock.
-    System,
+    /// Runs by itself, and is set from time to time.
+    Running(Arc<Running>),
     /// Stands still; moved by [`Clock::advance`].
     Still(Arc<AtomicI64>),
 }
 
+/// A clock that goes with the machine's steady one, whatever happens to its calendar, and never goes back: what has
+/// expired stays expired.
+#[derive(Debug)]
+pub struct Running {
+    start: Instant,
+    /// The time is this many microseconds more than have passed since `start`.
+    offset: AtomicI64,
+    /// The latest time that was told.
+    told: AtomicI64,
+}
+
+/// A clock that is ahead is held back by so much each time it is set: that is a drift of 500 parts in a million, more
+/// than clocks have. A calendar that was set back by hours is not followed: a restart does.
+const HELD_BACK: i64 = 5_000;
+
+impl Running {
+    fn starting_at(now: Timestamp) -> Self {
+        Self { start: Instant::now(), offset: AtomicI64::new(now.0), told: AtomicI64::new(now.0) }
+    }
+
+    fn elapsed(&self) -> i64 {
+        i64::try_from(self.start.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+
+    fn now_after(&self, elapsed: i64) -> Timestamp {
+        let now = self.offset.load(Ordering::SeqCst).saturating_add(elapsed);
+        Timestamp(self.told.fetch_max(now, Ordering::SeqCst).max(now))
+    }
+
+    fn set_after(&self, elapsed: i64, told: Timestamp) {
+        let offset = self.offset.load(Ordering::SeqCst);
+        let wanted = told.0.saturating_sub(elapsed);
+        self.offset.store(wanted.max(offset - HELD_BACK), Ordering::SeqCst);
+    }
+}
+
 impl Clock {
+    /// A clock that runs, set by the machine's.
+    pub fn running() -> Self {
+        Self::Running(Arc::new(Running::starting_at(Self::of_this_machine())))
+    }
+
     /// A clock that stands at `start`.
     pub fn still_at(start: Timestamp) -> Self {
         Self::Still(Arc::new(AtomicI64::new(start.0)))
     }
 
-    /// Moves a still clock forward; a system clock moves by itself.
+    /// What the machine's calendar says.
+    pub fn of_this_machine() -> Timestamp {
+        Timestamp(jiff::Timestamp::now().as_microsecond())
+    }
+
+    /// Sets a running clock by another one: at once when it is behind, little by little when it is ahead.
+    pub fn set(&self, told: Timestamp) {
+        if let Self::Running(running) = self {
+            running.set_after(running.elapsed(), told);
+        }
+    }
+
+    /// Moves a still clock forward; a running one moves by itself.
     pub fn advance(&self, span: Duration) {
         if let Self::Still(now) = self {
             now.fetch_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
@@ -109,7 +162,7 @@ impl Clock {
     /// The present moment.
     pub fn now(&self) -> Timestamp {
         match self {
-            Self::System => Timestamp(jiff::Timestamp::now().as_microsecond()),
+            Self::Running(running) => running.now_after(running.elapsed()),
             Self::Still(now) => Timestamp(now.load(Ordering::SeqCst)),
         }
     }
@@ -148,5 +201,21 @@ mod tests {
         assert_eq!(clock.now(), clock.now());
         clock.advance(DAY);
         assert_eq!(clock.now(), Timestamp::from_micros(0) + DAY);
+    }
+
+    #[test]
+    fn a_running_clock_follows_another_forward_at_once_and_never_goes_back() {
+        let clock = Running::starting_at(Timestamp::from_micros(1_000_000));
+        assert_eq!(clock.now_after(10), Timestamp::from_micros(1_000_010));
+        clock.set_after(10, Timestamp::from_micros(0) + HOUR);
+        assert_eq!(clock.now_after(10), Timestamp::from_micros(0) + HOUR, "it was behind");
+        clock.set_after(10, Timestamp::from_micros(0));
+        assert_eq!(clock.now_after(10), Timestamp::from_micros(0) + HOUR, "told to go back by an hour, it stands");
+        let later = clock.now_after(10_000_010);
+        assert_eq!(
+            later,
+            Timestamp::from_micros(0) + HOUR + Duration::from_micros(9_995_000),
+            "and goes on, a little late"
+        );
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::task::JoinSet;
 use vestibule::{
-    platform::db::{Db, query},
+    platform::db::{DatabaseUrl, Db, query},
     values::{Clock, Randomness},
 };
 
@@ -162,7 +162,10 @@ async fn nothing_acknowledged_is_lost_or_doubled_by_a_kill() {
 }
 
 async fn assert_is_as_acknowledged(place: &Place, begun: &BTreeSet<String>, finished: &BTreeSet<String>) {
-    let db = Db::open(&place.data().join("vestibule.sqlite"), Clock::System, Randomness::System).await.unwrap();
+    let db =
+        Db::open(&DatabaseUrl::Sqlite(place.data().join("vestibule.sqlite")), Clock::running(), Randomness::System)
+            .await
+            .unwrap();
     let (sound,): (String,) = query("pragma integrity_check").one(&db).await.unwrap();
     assert_eq!(sound, "ok");
     let registrations: Vec<(String, i64)> =

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use rustix::process::Signal;
 use vestibule::{
-    platform::db::{Db, query},
+    platform::db::{DatabaseUrl, Db, query},
     values::{Clock, Randomness},
 };
 
@@ -72,7 +72,10 @@ async fn a_restart_keeps_sessions_and_the_outbox() {
     let welcome = manager.at(&server).get("/settings/welcome").await.unwrap();
     assert_eq!(welcome.status, 200);
     server.stop().await;
-    let db = Db::open(&place.data().join("vestibule.sqlite"), Clock::System, Randomness::System).await.unwrap();
+    let db =
+        Db::open(&DatabaseUrl::Sqlite(place.data().join("vestibule.sqlite")), Clock::running(), Randomness::System)
+            .await
+            .unwrap();
     let waiting: Vec<(String, i64)> =
         query("select to_email, attempts from messages where state = 'waiting'").all(&db).await.unwrap();
     assert_eq!(waiting, [("ada@acme.com".to_owned(), 1)]);
@@ -147,7 +150,10 @@ async fn whoever_watches_the_server_learns_whether_it_is_ready() {
         assert_eq!((head.status, head.html.as_str()), (200, ""), "{path}");
     }
     // Somebody else holds the write lock: the process is well, and not ready.
-    let db = Db::open(&place.data().join("vestibule.sqlite"), Clock::System, Randomness::System).await.unwrap();
+    let db =
+        Db::open(&DatabaseUrl::Sqlite(place.data().join("vestibule.sqlite")), Clock::running(), Randomness::System)
+            .await
+            .unwrap();
     let tx = db.write().await.unwrap();
     assert_eq!(browser.get("/readyz").await.unwrap().status, 503);
     assert_eq!(browser.get("/healthz").await.unwrap().status, 200);
@@ -161,7 +167,7 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     let place = Place::new();
     place.serve().await.stop().await;
     let file = place.data().join("vestibule.sqlite");
-    let db = Db::open(&file, Clock::System, Randomness::System).await.unwrap();
+    let db = Db::open(&DatabaseUrl::Sqlite(file.clone()), Clock::running(), Randomness::System).await.unwrap();
     let mut tx = db.write().await.unwrap();
     query(
         "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
@@ -170,6 +176,7 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     .execute(&mut tx)
     .await
     .unwrap();
+    query("update server set oldest_schema = 9999").execute(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
     db.close().await;
     let before = std::fs::read(&file).unwrap();
@@ -198,7 +205,7 @@ async fn a_wrong_setting_is_one_line_and_makes_nothing() {
         ("VESTIBULE_LISTEN", "everywhere", "listen must be"),
         ("VESTIBULE_LISTEN", &taken, "cannot listen on"),
         ("VESTIBULE_PUBLIC_URL", "https://acme.com/door", "public_url must be"),
-        ("VESTIBULE_DATABASE_URL", "postgres://u:canary@h/d", "database_url must be"),
+        ("VESTIBULE_DATABASE_URL", "mysql://u:canary@h/d", "database_url must be"),
         ("VESTIBULE_SMTP_URL", "smtp://u:canary@h:25", "mail_from must be"),
         ("VESTIBULE_SMTP_URL", "http://u:canary@h", "VESTIBULE_SMTP_URL must look like"),
         ("VESTIBULE_TRUSTED_PROXIES", "everybody", "trusted_proxies must be"),

@@ -1,6 +1,7 @@
 //! A whole Vestibule in one test: its own database, a still clock, captured mail, and browsers.
 
 pub mod acts;
+pub mod database;
 pub mod process;
 pub mod sink;
 
@@ -73,7 +74,10 @@ impl TestApp {
             trusted_proxies: Some("10.0.0.0/8".to_owned()),
             ..Written::default()
         };
-        let config = written.parse().unwrap();
+        let mut config = written.parse().unwrap();
+        if let Some(database) = database::with_schema().await {
+            config.database = database;
+        }
         let clock = Clock::still_at(Timestamp::from_micros(1_795_356_000_000_000));
         let randomness = Randomness::System;
         let keys = Keys::open(&config.key_file, &randomness).unwrap();

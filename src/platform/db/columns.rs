@@ -1,9 +1,10 @@
 //! How values live in columns: text parsed again on the way out, ids as uuid, moments as microseconds.
 
 use sqlx::{
-    Database, Decode, Encode, Sqlite, Type,
+    Database, Decode, Encode, Postgres, Sqlite, Type,
     encode::IsNull,
     error::BoxDynError,
+    postgres::{PgArgumentBuffer, PgTypeInfo, PgValueRef, types::Oid},
     sqlite::{SqliteArgumentsBuffer, SqliteTypeInfo, SqliteValueRef},
 };
 use uuid::Uuid;
@@ -90,6 +91,27 @@ impl Encode<'_, Sqlite> for Timestamp {
 impl Decode<'_, Sqlite> for Timestamp {
     fn decode(value: SqliteValueRef<'_>) -> Result<Self, BoxDynError> {
         Ok(Self::from_micros(<i64 as Decode<Sqlite>>::decode(value)?))
+    }
+}
+
+/// `timestamptz`, by the number that PostgreSQL gives it in every installation.
+const TIMESTAMPTZ: Oid = Oid(1184);
+/// PostgreSQL counts microseconds from the first moment of 2000.
+const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
+
+impl Type<Postgres> for Timestamp {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(TIMESTAMPTZ)
+    }
+}
+impl Encode<'_, Postgres> for Timestamp {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        <i64 as Encode<Postgres>>::encode(self.micros().saturating_sub(POSTGRES_EPOCH), buffer)
+    }
+}
+impl Decode<'_, Postgres> for Timestamp {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        Ok(Self::from_micros(<i64 as Decode<Postgres>>::decode(value)?.saturating_add(POSTGRES_EPOCH)))
     }
 }
 

@@ -4,10 +4,14 @@
 //! `&Db` only reads; a write is one [`Tx`]: one connection, one instant, one source of randomness, all or nothing.
 
 mod columns;
+mod connections;
+mod lock;
+mod migrations;
+mod open;
 mod query;
+mod url;
 
 use std::{
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU16, Ordering},
@@ -15,107 +19,58 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{
-    Sqlite, SqlitePool,
-    migrate::MigrateError,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
+use connections::{Connections, Lent, lend, say};
+use sqlx::{PgConnection, SqliteConnection};
 
 pub(crate) use columns::word_column;
+pub use lock::Lock;
+pub use open::OpenError;
 pub use query::{Arg, Query, Row, Target, query};
 pub use sqlx::FromRow;
+pub use url::{DatabaseUrl, DatabaseUrlError};
 
 use super::Fault;
 use crate::values::{Clock, Id, Randomness, Secret, Timestamp};
 
-/// Readers of one process. `SQLite` serves a page in well under a millisecond, so few are enough.
-const READERS: u32 = 4;
-/// How long a request waits for its turn to write before it is told to come back.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// What "ready" means: a read and the write lock within this time.
+/// What "ready" means: a read and a write within this time.
 const QUICKLY: Duration = Duration::from_secs(1);
 
-/// The database: one writer and several read-only readers.
+/// The database.
 #[derive(Clone)]
 pub struct Db {
-    read: SqlitePool,
-    write: SqlitePool,
+    engine: Engine,
     clock: Clock,
     randomness: Randomness,
     wake: Arc<tokio::sync::Notify>,
 }
 
-/// Why a database could not be opened; each says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The file or its folder cannot be read or written.
-    #[error("cannot open the database {path}: {source}. Check that the folder exists and belongs to this user")]
-    Open {
-        /// The file.
-        path: String,
-        /// What the system said.
-        source: sqlx::Error,
-    },
-    /// A newer version has changed the schema.
-    #[error(
-        "the database {path} was made by a newer version of Vestibule (schema {version}). Start that version instead"
-    )]
-    Newer {
-        /// The file.
-        path: String,
-        /// The number of the unknown migration.
-        version: i64,
-    },
-    /// A migration did not apply.
-    #[error("the database {path} could not be brought up to date: {source}. Nothing was changed by the failed step")]
-    Migrate {
-        /// The file.
-        path: String,
-        /// What went wrong.
-        source: MigrateError,
-    },
+/// Which database it is. Nothing outside this module asks.
+#[derive(Clone)]
+enum Engine {
+    /// One writer, which takes the write lock at once, and several read-only readers.
+    Sqlite { read: Connections<SqliteConnection>, write: Connections<SqliteConnection> },
+    /// A server that other replicas share.
+    Postgres(Connections<PgConnection>),
 }
 
 impl Db {
-    /// Opens the `SQLite` file, making it where there is none, and brings its schema up to date.
-    pub async fn open(path: &Path, clock: Clock, randomness: Randomness) -> Result<Self, OpenError> {
-        let shown = path.display().to_string();
-        let failed = |source| OpenError::Open { path: shown.clone(), source };
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // An acknowledged registration survives a power cut (security requirement P0-74).
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(PATIENCE);
-        let write = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(PATIENCE)
-            .connect_with(options.clone())
-            .await
-            .map_err(failed)?;
-        match sqlx::migrate!("./migrations").run(&write).await {
-            Ok(()) => {}
-            Err(MigrateError::VersionMissing(version)) => return Err(OpenError::Newer { path: shown, version }),
-            Err(source) => return Err(OpenError::Migrate { path: shown, source }),
-        }
-        let read = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(PATIENCE)
-            // A connection that answered a moment ago needs no question before each query.
-            .test_before_acquire(false)
-            .connect_with(options.read_only(true))
-            .await
-            .map_err(failed)?;
-        Ok(Self { read, write, clock, randomness, wake: Arc::default() })
-    }
-
-    /// Begins a write. It takes the write lock at once, so that nothing it has read can change under it.
+    /// Begins a write. On `SQLite` it takes the write lock at once, so that nothing it has read can change under it;
+    /// on `PostgreSQL` rules that read other rows lock the organization's first (`docs/sql.md`).
     pub async fn write(&self) -> Result<Tx, Fault> {
-        let inner = self.write.begin_with("begin immediate").await?;
+        let inner = match &self.engine {
+            Engine::Sqlite { write, .. } => {
+                let mut lent = lend(write).await?;
+                say(&mut lent, "begin immediate").await?;
+                Inner::Sqlite(lent)
+            }
+            Engine::Postgres(all) => {
+                let mut lent = lend(all).await?;
+                say(&mut lent, "begin").await?;
+                Inner::Postgres(lent)
+            }
+        };
         Ok(Tx {
-            inner,
+            inner: Some(inner),
             now: self.clock.now(),
             randomness: self.randomness.clone(),
             wake: Arc::clone(&self.wake),
@@ -124,7 +79,7 @@ impl Db {
         })
     }
 
-    /// Waits until a write has left something for the worker.
+    /// Waits until a write of this process has left something for the worker.
     pub async fn woken(&self) {
         self.wake.notified().await;
     }
@@ -132,8 +87,8 @@ impl Db {
     /// Whether a read is answered and a write could begin, within a second.
     pub async fn is_ready(&self) -> bool {
         let asked = async {
-            let _: (i64,) = query("select 1").one(self).await?;
-            drop(self.write().await?);
+            let mut tx = self.write().await?;
+            let _: (i64,) = query("select cast(1 as bigint)").one(&mut tx).await?;
             Ok::<(), Fault>(())
         };
         matches!(tokio::time::timeout(QUICKLY, asked).await, Ok(Ok(())))
@@ -144,16 +99,43 @@ impl Db {
         self.clock.now()
     }
 
-    /// Ends every connection, after which the file is whole and may be copied.
+    /// Whether several servers may work on it at once.
+    pub const fn is_shared(&self) -> bool {
+        matches!(self.engine, Engine::Postgres(_))
+    }
+
+    /// Sets the clock by the database's: what replicas share decides every expiry (decision U6). On `SQLite`
+    /// that is this machine's own.
+    pub async fn set_clock(&self) -> Result<(), Fault> {
+        let told = match &self.engine {
+            Engine::Sqlite { .. } => Clock::of_this_machine(),
+            Engine::Postgres(_) => {
+                let asked = tokio::time::Instant::now();
+                let (told,): (Timestamp,) = query("select clock_timestamp()").one(self).await?;
+                // Half of the way there and back has passed since it was read.
+                told + asked.elapsed() / 2
+            }
+        };
+        self.clock.set(told);
+        Ok(())
+    }
+
+    /// Ends every connection, after which a file is whole and may be copied.
     pub async fn close(&self) {
-        self.read.close().await;
-        self.write.close().await;
+        match &self.engine {
+            Engine::Sqlite { read, write } => {
+                connections::close(read).await;
+                connections::close(write).await;
+            }
+            Engine::Postgres(all) => connections::close(all).await,
+        }
     }
 }
 
 /// A write: one connection, one instant, all or nothing. Dropped without [`Tx::commit`], it never was.
 pub struct Tx {
-    inner: sqlx::Transaction<'static, Sqlite>,
+    /// Taken by the end.
+    inner: Option<Inner>,
     randomness: Randomness,
     wake: Arc<tokio::sync::Notify>,
     wakes: bool,
@@ -162,10 +144,29 @@ pub struct Tx {
     pub now: Timestamp,
 }
 
+enum Inner {
+    Sqlite(Lent<SqliteConnection>),
+    Postgres(Lent<PgConnection>),
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        match self.inner.take() {
+            Some(Inner::Sqlite(lent)) => connections::undo(lent),
+            Some(Inner::Postgres(lent)) => connections::undo(lent),
+            None => {}
+        }
+    }
+}
+
 impl Tx {
     /// Makes everything in this write last, at once.
-    pub async fn commit(self) -> Result<(), Fault> {
-        self.inner.commit().await?;
+    pub async fn commit(mut self) -> Result<(), Fault> {
+        match self.inner.take() {
+            Some(Inner::Sqlite(mut lent)) => say(&mut lent, "commit").await?,
+            Some(Inner::Postgres(mut lent)) => say(&mut lent, "commit").await?,
+            None => {}
+        }
         if self.wakes {
             self.wake.notify_one();
         }
@@ -190,5 +191,40 @@ impl Tx {
     /// A new 256-bit token.
     pub fn new_secret(&self) -> Secret {
         self.randomness.secret()
+    }
+}
+
+/// Whether the database was busy or away rather than wrong: coming back in a moment may help.
+pub(super) fn is_passing(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_passing_code(&code)),
+        _ => false,
+    }
+}
+
+/// SQLite: busy, locked, an input or output error, no space. PostgreSQL: the classes of lost connections (08),
+/// aborted transactions (40), used-up resources (53), intervention (57) and the system's own errors (58),
+/// a lock that could not be had (55P03), a server that takes no writes (25006).
+fn is_passing_code(code: &str) -> bool {
+    if let (Ok(number), true) = (code.parse::<u32>(), code.len() < 5) {
+        return matches!(number & 0xff, 5 | 6 | 10 | 13);
+    }
+    ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class)) || matches!(code, "55P03" | "25006")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_by_itself_is_told_apart_from_what_is_broken() {
+        // SQLite's extended codes keep the plain one in their last octet.
+        for passing in ["5", "517", "13", "778", "1034", "08006", "57P01", "53100", "40P01", "55P03"] {
+            assert!(is_passing_code(passing), "{passing}");
+        }
+        for broken in ["1", "19", "2067", "11", "23505", "42601", "22021"] {
+            assert!(!is_passing_code(broken), "{broken}");
+        }
     }
 }

@@ -1,19 +1,23 @@
 use sqlx::{
-    Arguments, Sqlite, SqliteConnection, SqlitePool,
+    Arguments, PgConnection, Postgres, Sqlite, SqliteConnection,
+    postgres::{PgArguments, PgRow},
     sqlite::{SqliteArguments, SqliteRow},
 };
 use uuid::Uuid;
 
-use super::{Db, Tx};
+use super::{
+    Db, Engine, Inner, Tx,
+    connections::{Lent, in_time, lend},
+};
 use crate::{platform::Fault, values::Timestamp};
 
 /// What a row is read into: any `#[derive(FromRow)]` of column types that both databases have.
-pub trait Row: for<'r> sqlx::FromRow<'r, SqliteRow> + Send + Unpin {}
-impl<T> Row for T where T: for<'r> sqlx::FromRow<'r, SqliteRow> + Send + Unpin {}
+pub trait Row: for<'r> sqlx::FromRow<'r, SqliteRow> + for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin {}
+impl<T> Row for T where T: for<'r> sqlx::FromRow<'r, SqliteRow> + for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin {}
 
 macro_rules! args {
     ($($variant:ident($type:ty)),*) => {
-        /// Every type that a statement may carry. The option inside keeps NULL typed, which some databases need.
+        /// Every type that a statement may carry. The option inside keeps NULL typed, which `PostgreSQL` needs.
         #[derive(Debug, Clone)]
         pub enum Arg { $(
             #[doc = concat!("A `", stringify!($type), "` or NULL.")]
@@ -24,7 +28,10 @@ macro_rules! args {
             impl From<Option<$type>> for Arg { fn from(value: Option<$type>) -> Self { Self::$variant(value) } }
         )*
         impl Arg {
-            fn add(self, arguments: &mut SqliteArguments) -> Result<(), sqlx::error::BoxDynError> {
+            fn add_to_sqlite(self, arguments: &mut SqliteArguments) -> Result<(), sqlx::error::BoxDynError> {
+                match self { $(Self::$variant(value) => arguments.add(value)),* }
+            }
+            fn add_to_postgres(self, arguments: &mut PgArguments) -> Result<(), sqlx::error::BoxDynError> {
                 match self { $(Self::$variant(value) => arguments.add(value)),* }
             }
         }
@@ -45,22 +52,22 @@ impl From<Option<&str>> for Arg {
 }
 
 /// Where a query runs: the readers, or an open write.
-pub enum Target<'a> {
-    /// One of the read-only connections.
-    Readers(&'a SqlitePool),
-    /// The write in progress.
-    Write(&'a mut SqliteConnection),
+pub struct Target<'a>(At<'a>);
+
+enum At<'a> {
+    Readers(&'a Engine),
+    Write(Option<&'a mut Inner>),
 }
 
 impl<'a> From<&'a Db> for Target<'a> {
     fn from(db: &'a Db) -> Self {
-        Self::Readers(&db.read)
+        Self(At::Readers(&db.engine))
     }
 }
 
 impl<'a> From<&'a mut Tx> for Target<'a> {
     fn from(tx: &'a mut Tx) -> Self {
-        Self::Write(&mut tx.inner)
+        Self(At::Write(tx.inner.as_mut()))
     }
 }
 
@@ -83,38 +90,70 @@ impl Query {
         self
     }
 
-    fn arguments(self) -> Result<(&'static str, SqliteArguments), Fault> {
+    fn for_sqlite(self) -> Result<SqliteArguments, sqlx::Error> {
         let mut arguments = SqliteArguments::default();
         for arg in self.args {
-            arg.add(&mut arguments).map_err(sqlx::Error::Encode)?;
+            arg.add_to_sqlite(&mut arguments).map_err(sqlx::Error::Encode)?;
         }
-        Ok((self.sql, arguments))
+        Ok(arguments)
+    }
+
+    fn for_postgres(self) -> Result<PgArguments, sqlx::Error> {
+        let mut arguments = PgArguments::default();
+        for arg in self.args {
+            arg.add_to_postgres(&mut arguments).map_err(sqlx::Error::Encode)?;
+        }
+        Ok(arguments)
     }
 
     /// Runs a write; the number of rows it touched.
     pub async fn execute(self, tx: &mut Tx) -> Result<u64, Fault> {
-        let (sql, arguments) = self.arguments()?;
-        Ok(sqlx::query_with::<Sqlite, _>(sql, arguments).execute(&mut *tx.inner).await?.rows_affected())
+        let sql = self.sql;
+        match tx.inner.as_mut() {
+            Some(Inner::Sqlite(lent)) => {
+                let asked = sqlx::query_with::<Sqlite, _>(sql, self.for_sqlite()?);
+                let answer = asked.execute(lent.asking()).await;
+                lent.answered(&answer);
+                Ok(answer?.rows_affected())
+            }
+            Some(Inner::Postgres(lent)) => {
+                let asked = sqlx::query_with::<Postgres, _>(sql, self.for_postgres()?);
+                let answer = in_time(asked.execute(lent.asking())).await;
+                lent.answered(&answer);
+                Ok(answer?.rows_affected())
+            }
+            None => Err(sqlx::Error::PoolClosed.into()),
+        }
     }
 
     /// All rows.
     pub async fn all<'a, T: Row>(self, on: impl Into<Target<'a>>) -> Result<Vec<T>, Fault> {
-        let (sql, arguments) = self.arguments()?;
-        let rows = sqlx::query_as_with::<Sqlite, T, _>(sql, arguments);
-        Ok(match on.into() {
-            Target::Readers(pool) => rows.fetch_all(pool).await?,
-            Target::Write(connection) => rows.fetch_all(connection).await?,
+        Ok(match on.into().0 {
+            At::Readers(Engine::Sqlite { read, .. }) => self.rows_of_sqlite(&mut lend(read).await?).await?,
+            At::Readers(Engine::Postgres(all)) => self.rows_of_postgres(&mut lend(all).await?).await?,
+            At::Write(Some(Inner::Sqlite(lent))) => self.rows_of_sqlite(lent).await?,
+            At::Write(Some(Inner::Postgres(lent))) => self.rows_of_postgres(lent).await?,
+            At::Write(None) => return Err(sqlx::Error::PoolClosed.into()),
         })
+    }
+
+    async fn rows_of_sqlite<T: Row>(self, lent: &mut Lent<SqliteConnection>) -> Result<Vec<T>, sqlx::Error> {
+        let asked = sqlx::query_as_with::<Sqlite, T, _>(self.sql, self.for_sqlite()?);
+        let answer = asked.fetch_all(lent.asking()).await;
+        lent.answered(&answer);
+        answer
+    }
+
+    async fn rows_of_postgres<T: Row>(self, lent: &mut Lent<PgConnection>) -> Result<Vec<T>, sqlx::Error> {
+        let asked = sqlx::query_as_with::<Postgres, T, _>(self.sql, self.for_postgres()?);
+        let answer = in_time(asked.fetch_all(lent.asking())).await;
+        lent.answered(&answer);
+        answer
     }
 
     /// The row, if there is one.
     pub async fn optional<'a, T: Row>(self, on: impl Into<Target<'a>>) -> Result<Option<T>, Fault> {
-        let (sql, arguments) = self.arguments()?;
-        let rows = sqlx::query_as_with::<Sqlite, T, _>(sql, arguments);
-        Ok(match on.into() {
-            Target::Readers(pool) => rows.fetch_optional(pool).await?,
-            Target::Write(connection) => rows.fetch_optional(connection).await?,
-        })
+        Ok(self.all(on).await?.into_iter().next())
     }
 
     /// The one row that there must be.

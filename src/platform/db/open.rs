@@ -1,0 +1,268 @@
+//! Opening a database: the connections, the schema, and one clear line where it cannot be done.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use sqlx::{
+    ConnectOptions as _,
+    migrate::MigrateError,
+    postgres::PgConnectOptions,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+
+use super::{
+    DatabaseUrl, Db, Engine,
+    connections::{connections, lend},
+    lock::Lock,
+    migrations::{self, NEWEST},
+    query,
+};
+use crate::{
+    platform::Fault,
+    values::{Clock, Randomness},
+};
+
+/// Readers of one process. `SQLite` serves a page in well under a millisecond, so few are enough.
+const READERS: usize = 4;
+/// Connections of one process to a server: with a few replicas well below the hundred that `PostgreSQL` allows.
+const CONNECTIONS: usize = 16;
+/// How long a write waits for another process of this machine.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// Statements that a connection keeps prepared; there are fewer.
+const STATEMENTS: usize = 400;
+/// The oldest `PostgreSQL` that is tested.
+const OLDEST_POSTGRES: i64 = 15;
+
+/// Why a database could not be opened; each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file or its folder cannot be read or written.
+    #[error(
+        "cannot open the database {path}: {why}. Check that the folder exists, belongs to this user and may be written to"
+    )]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        why: String,
+    },
+    /// Nobody answers where the server should be.
+    #[error(
+        "no PostgreSQL server answers at {at}: {why}. Check database_url, and that the server runs and can be reached from here"
+    )]
+    Unreachable {
+        /// The address, without the password.
+        at: String,
+        /// What the system said.
+        why: String,
+    },
+    /// The server does not let this user in.
+    #[error("PostgreSQL does not let this user in at {at}: {why}. Check the user and the password in database_url")]
+    Refused {
+        /// The address, without the password.
+        at: String,
+        /// What the server said.
+        why: String,
+    },
+    /// The server has no such database.
+    #[error("there is no such database at {at}: {why}. Make it with createdb, or correct database_url")]
+    NoDatabase {
+        /// The address, without the password.
+        at: String,
+        /// What the server said.
+        why: String,
+    },
+    /// The user may not make or use the tables.
+    #[error(
+        "the user of {at} lacks rights: {why}. Make it the owner of the database, or grant it create on the schema public"
+    )]
+    Rights {
+        /// The address, without the password.
+        at: String,
+        /// What the server said.
+        why: String,
+    },
+    /// The server is too old.
+    #[error("PostgreSQL at {at} is version {version}; Vestibule needs {OLDEST_POSTGRES} or newer")]
+    TooOld {
+        /// The address, without the password.
+        at: String,
+        /// Its version.
+        version: i64,
+    },
+    /// The database cannot hold every name.
+    #[error("the database at {at} is encoded in {encoding}; make one with encoding UTF8")]
+    Encoding {
+        /// The address, without the password.
+        at: String,
+        /// Its encoding.
+        encoding: String,
+    },
+    /// A newer version has changed the schema in a way that this one cannot work with.
+    #[error(
+        "the database {at} was made by a newer version of Vestibule (schema {there}, this one knows {NEWEST}). Start that version instead"
+    )]
+    Newer {
+        /// The database, without its password.
+        at: String,
+        /// Its schema.
+        there: i64,
+    },
+    /// The schema could not be brought up to date.
+    #[error(
+        "cannot bring the database {at} up to date: {why}. Nothing was changed; restore it from a backup if it was edited by hand"
+    )]
+    Migrate {
+        /// The database, without its password.
+        at: String,
+        /// What went wrong.
+        why: String,
+    },
+}
+
+impl Db {
+    /// Opens the database, making the file where there is none, and brings its schema up to date.
+    pub async fn open(url: &DatabaseUrl, clock: Clock, randomness: Randomness) -> Result<Self, OpenError> {
+        let engine = match url {
+            DatabaseUrl::Sqlite(path) => sqlite(path).await?,
+            DatabaseUrl::Postgres(options) => postgres(options, url).await?,
+        };
+        let db = Self { engine, clock, randomness, wake: Arc::default() };
+        db.refuse_newer(url).await?;
+        db.migrate(url).await?;
+        db.set_clock().await.map_err(|fault| not_migrated(url, fault.to_string()))?;
+        Ok(db)
+    }
+
+    /// Refuses a schema that this version cannot work with, before anything is changed.
+    async fn refuse_newer(&self, url: &DatabaseUrl) -> Result<(), OpenError> {
+        let failed = |fault: Fault| not_migrated(url, fault.to_string());
+        let newest: Result<(Option<i64>,), Fault> = query("select max(version) from _sqlx_migrations").one(self).await;
+        let there = match newest {
+            Ok((there,)) => there.unwrap_or(0),
+            Err(fault) if is_missing_table(&fault) => return Ok(()),
+            Err(fault) => return Err(failed(fault)),
+        };
+        if there <= NEWEST {
+            return Ok(());
+        }
+        let oldest: Option<(i64,)> = query("select oldest_schema from server").optional(self).await.map_err(failed)?;
+        if migrations::suits(NEWEST, there, oldest.map_or(1, |(oldest,)| oldest)) {
+            return Ok(());
+        }
+        Err(OpenError::Newer { at: url.to_string(), there })
+    }
+
+    async fn migrate(&self, url: &DatabaseUrl) -> Result<(), OpenError> {
+        let outcome = match (&self.engine, url) {
+            (Engine::Sqlite { write, .. }, DatabaseUrl::Sqlite(path)) => {
+                // Commands and the server may start together; on SQLite sqlx locks nothing itself.
+                let _lock = Lock::for_migrating(path).map_err(|error| not_opened(path, error.to_string()))?;
+                match lend(write).await {
+                    Ok(mut lent) => {
+                        let outcome = migrations::sqlite().run(&mut *lent.asking()).await;
+                        lent.answered(&Ok(()));
+                        outcome
+                    }
+                    Err(error) => Err(error.into()),
+                }
+            }
+            // Of several replicas that start together one migrates, behind an advisory lock; the others wait for it.
+            (Engine::Postgres(_), DatabaseUrl::Postgres(options)) => match options.connect().await {
+                Ok(mut connection) => migrations::postgres().run(&mut connection).await,
+                Err(error) => return Err(refused(url, &error)),
+            },
+            _ => Ok(()),
+        };
+        outcome.map_err(|error| match error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) if lacks_rights(&error) => {
+                refused(url, &error)
+            }
+            error => not_migrated(url, error.to_string()),
+        })
+    }
+}
+
+async fn sqlite(path: &Path) -> Result<Engine, OpenError> {
+    let failed = |error: sqlx::Error| not_opened(path, reason(&error));
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // An acknowledged registration survives a power cut (security requirement P0-74).
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(PATIENCE)
+        .statement_cache_capacity(STATEMENTS);
+    let write = connections(options.clone(), 1).map_err(failed)?;
+    // The first connection makes the file.
+    drop(lend(&write).await.map_err(failed)?);
+    let read = connections(options.read_only(true), READERS).map_err(failed)?;
+    Ok(Engine::Sqlite { read, write })
+}
+
+async fn postgres(options: &PgConnectOptions, url: &DatabaseUrl) -> Result<Engine, OpenError> {
+    let at = url.to_string();
+    let options = options
+        .clone()
+        .application_name("vestibule")
+        .statement_cache_capacity(STATEMENTS)
+        // No statement and no forgotten transaction holds a lock for longer than anybody waits for it.
+        .options([("statement_timeout", "5s"), ("lock_timeout", "4s"), ("idle_in_transaction_session_timeout", "10s")]);
+    let all = connections(options, CONNECTIONS).map_err(|error| refused(url, &error))?;
+    let mut lent = lend(&all).await.map_err(|error| refused(url, &error))?;
+    let facts =
+        "select cast(current_setting('server_version_num') as bigint) / 10000, pg_encoding_to_char(encoding)::text
+       from pg_database where datname = current_database()";
+    let (version, encoding): (i64, String) =
+        sqlx::query_as(facts).fetch_one(lent.asking()).await.map_err(|error| refused(url, &error))?;
+    lent.answered(&Ok(()));
+    drop(lent);
+    if version < OLDEST_POSTGRES {
+        return Err(OpenError::TooOld { at, version });
+    }
+    if encoding != "UTF8" {
+        return Err(OpenError::Encoding { at, encoding });
+    }
+    Ok(Engine::Postgres(all))
+}
+
+/// What the database said, without the library's words around it.
+fn reason(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        sqlx::Error::Io(error) => error.to_string(),
+        sqlx::Error::PoolTimedOut => "no answer in time".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+fn not_opened(path: &Path, why: String) -> OpenError {
+    OpenError::File { path: path.display().to_string(), why }
+}
+
+fn not_migrated(url: &DatabaseUrl, why: String) -> OpenError {
+    OpenError::Migrate { at: url.to_string(), why }
+}
+
+/// `42501` and `25006`: the user may not do this, or this server takes no writes.
+fn lacks_rights(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("42501" | "25006"))
+}
+
+fn refused(url: &DatabaseUrl, error: &sqlx::Error) -> OpenError {
+    let (at, why) = (url.to_string(), reason(error));
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    match code.as_deref() {
+        Some(code) if code.starts_with("28") => OpenError::Refused { at, why },
+        Some("3D000") => OpenError::NoDatabase { at, why },
+        Some("42501" | "25006") => OpenError::Rights { at, why },
+        _ => OpenError::Unreachable { at, why },
+    }
+}
+
+/// A database in which nothing has been made yet.
+fn is_missing_table(fault: &Fault) -> bool {
+    let Fault::Database(sqlx::Error::Database(error)) = fault else { return false };
+    error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table")
+}

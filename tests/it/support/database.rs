@@ -1,0 +1,65 @@
+//! The database that a story runs on: a file of SQLite, or a database of its own on the server that
+//! `TEST_POSTGRES` names.
+
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
+use tokio::sync::OnceCell;
+use vestibule::{
+    platform::db::{DatabaseUrl, Db},
+    values::{Clock, Randomness},
+};
+
+/// The server of PostgreSQL that the stories run on, where they do.
+pub fn server() -> Option<&'static str> {
+    static SERVER: OnceLock<Option<String>> = OnceLock::new();
+    SERVER.get_or_init(|| std::env::var("TEST_POSTGRES").ok().filter(|url| !url.is_empty())).as_deref()
+}
+
+/// The URL of a new and empty database on the server; nothing where the stories run on SQLite.
+pub async fn fresh() -> Option<String> {
+    let server = server()?;
+    let name = new_name("story");
+    run(&format!("create database {name}")).await;
+    Some(named(server, &name))
+}
+
+/// The same with the schema already made.
+pub async fn with_schema() -> Option<DatabaseUrl> {
+    static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+    let server = server()?;
+    let template = TEMPLATE
+        .get_or_init(|| async {
+            let name = new_name("template");
+            run(&format!("create database {name}")).await;
+            let url = named(server, &name).parse().unwrap();
+            Db::open(&url, Clock::running(), Randomness::System).await.unwrap().close().await;
+            name
+        })
+        .await;
+    let name = new_name("story");
+    run(&format!("create database {name} template {template}")).await;
+    Some(named(server, &name).parse().unwrap())
+}
+
+/// Nobody else's name: not another test's of this process, nor one of another run on the same server.
+fn new_name(what: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("{what}_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn named(server: &str, name: &str) -> String {
+    let (front, _) = server.rsplit_once('/').unwrap();
+    format!("{front}/{name}")
+}
+
+/// Runs a statement on the server itself, outside of every story's database.
+pub async fn run(sql: &str) {
+    let options: PgConnectOptions = server().unwrap().parse().unwrap();
+    let mut connection: PgConnection = options.connect().await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
