@@ -29,7 +29,7 @@ use crate::{
         limits::Tallies,
         mail::{Mailer, smtp::Smtp},
     },
-    values::{Clock, Randomness, Slug},
+    values::{Clock, Randomness, ServerId, Slug},
 };
 use out::Out;
 
@@ -192,12 +192,14 @@ async fn open(config: Config, mailer: Mailer, hash_threads: usize) -> Result<App
     let db = Db::open(&config.database, Clock::running(), randomness.clone()).await?;
     keys.check(&db, &config.key_file).await?;
     Ok(App {
+        server: ServerId::new(db.now(), randomness.bytes()),
         hashing: Hashing::start(hash_threads, Strength::standard(), randomness.clone()),
         db,
         keys: Arc::new(keys),
         config: Arc::new(config),
         mailer,
         tallies: Arc::new(Tallies::default()),
+        trying: Arc::default(),
         randomness,
     })
 }

@@ -27,7 +27,7 @@ const STEPS: [Step; 2] = [
 ];
 
 /// The schema that this version knows.
-pub const NEWEST: i64 = STEPS[STEPS.len() - 1].version;
+pub const NEWEST: i64 = 2;
 
 fn migrator(text: impl Fn(&Step) -> &'static str) -> Migrator {
     let migrations = STEPS.iter().map(|step| {
