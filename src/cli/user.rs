@@ -13,7 +13,7 @@ use crate::{
         organizations::Organization,
         provisioning::{self, Asked, Created},
         sign_in,
-        users::{self, Filter, Role, User, UserError},
+        users::{self, Filter, Place, Role, User, UserError},
     },
     platform::{App, config::Config},
     values::{EmailAddress, Invalid, Timestamp},
@@ -141,7 +141,9 @@ async fn list(app: &App, organization: &Organization, search: Option<String>, ou
             print(user, out)?;
         }
         match page.last() {
-            Some(last) if there_is_more => filter.after = Some((last.email.identity(), last.id)),
+            Some(last) if there_is_more => {
+                filter.after = Some(Place { address: last.email.identity(), id: last.id });
+            }
             _ => return Ok(()),
         }
     }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::{
     features::{
         sessions::Manager,
-        users::{self, Filter, Role, Status, User},
+        users::{self, Filter, Place, Role, Status, User},
     },
     platform::{
         App,
@@ -53,7 +53,7 @@ impl Asked {
             role: Role::from_word(&self.role),
             status: Status::from_word(&self.status),
             domain,
-            after: read_place_by_text(&self.after),
+            after: read_place_by_text(&self.after).map(|(address, id)| Place { address, id }),
         })
     }
 
@@ -83,6 +83,7 @@ struct UsersPage<'a> {
     portal: Portal,
     asked: &'a Asked,
     rows: Vec<User>,
+    count: i64,
     me: UserId,
     first: Option<String>,
     next: Option<String>,
@@ -98,6 +99,7 @@ async fn show(State(app): State<App>, manager: Manager, Query(asked): Query<Aske
     let shown = UsersPage {
         portal: manager.portal("users"),
         rows: paged.rows,
+        count: users::count(&app.db, manager.organization).await?,
         me: manager.user,
         first: (!is_first).then(|| asked.address_of(None)),
         next: paged.next.map(|next| asked.address_of(Some(&next))),

@@ -9,8 +9,8 @@ mod store;
 
 pub use model::{CameBy, NewUser, Proved, ProvedHow, Role, Status, User};
 pub use store::{
-    Filter, by_address, by_id, clean_up, count_by_domain, find_secret, is_barred, let_in, list, lock, mark_proved,
-    mark_seen, rename, set_address, set_password, unbar,
+    Filter, Place, by_address, by_id, clean_up, count, count_by_domain, find_secret, is_barred, let_in, list, lock,
+    mark_proved, mark_seen, rename, set_address, set_password, unbar,
 };
 
 use super::{

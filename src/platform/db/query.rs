@@ -75,12 +75,13 @@ impl<'a> From<&'a mut Tx> for Target<'a> {
 pub struct Query {
     sql: &'static str,
     on_postgres: &'static str,
+    planned_anew: bool,
     args: Vec<Arg>,
 }
 
 /// A statement with `$1` placeholders. Its text is a literal, so that no value ever becomes SQL.
 pub const fn query(sql: &'static str) -> Query {
-    Query { sql, on_postgres: sql, args: Vec::new() }
+    Query { sql, on_postgres: sql, planned_anew: false, args: Vec::new() }
 }
 
 impl Query {
@@ -89,6 +90,13 @@ impl Query {
     #[must_use]
     pub const fn on_postgres(mut self, sql: &'static str) -> Self {
         self.on_postgres = sql;
+        self
+    }
+
+    /// On `PostgreSQL` the plan is made for these very values: where one of them decides which index serves.
+    #[must_use]
+    pub const fn planned_anew(mut self) -> Self {
+        self.planned_anew = true;
         self
     }
 
@@ -154,7 +162,8 @@ impl Query {
     }
 
     async fn rows_of_postgres<T: Row>(self, lent: &mut Lent<PgConnection>) -> Result<Vec<T>, sqlx::Error> {
-        let asked = sqlx::query_as_with::<Postgres, T, _>(self.on_postgres, self.for_postgres()?);
+        let (sql, kept) = (self.on_postgres, !self.planned_anew);
+        let asked = sqlx::query_as_with::<Postgres, T, _>(sql, self.for_postgres()?).persistent(kept);
         let answer = in_time(asked.fetch_all(lent.asking())).await;
         lent.answered(&answer);
         answer

@@ -50,6 +50,19 @@ pub fn read_place_by_text<K: Kind>(text: &str) -> Option<(String, Id<K>)> {
     Some((text.to_owned(), id.parse().ok()?))
 }
 
+/// A number as people read it: 1,234,567.
+pub fn grouped(number: i64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +74,11 @@ mod tests {
         assert_eq!(read_place_in_time(&place_in_time(at, id)), Some((at, id)));
         assert_eq!(read_place_by_text(&place_by_text("ada@acme.com", id)), Some(("ada@acme.com".to_owned(), id)));
         assert_eq!(read_place_by_text::<crate::values::kinds::User>("nonsense"), None);
+    }
+
+    #[test]
+    fn a_number_is_read_in_threes() {
+        assert_eq!([7, 1_234, 1_000_000].map(grouped), ["7", "1,234", "1,000,000"]);
     }
 
     #[test]

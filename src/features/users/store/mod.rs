@@ -1,14 +1,18 @@
-use std::{collections::HashMap, time::Duration};
+mod list;
+
+use std::time::Duration;
+
+pub use list::{Filter, Place, count, count_by_domain, list};
 
 use super::{NewUser, Proved, Role, Status, User};
 use crate::{
     platform::{
         App, Fault,
-        db::{CLEANED_AT_ONCE, Db, Target, Tx, query},
+        db::{CLEANED_AT_ONCE, Target, Tx, query},
         keys::Purpose,
         mail::{Cause, Kind, outbox},
     },
-    values::{Domain, EmailAddress, FullName, OrganizationId, Timestamp, UserId, kinds},
+    values::{EmailAddress, FullName, OrganizationId, Timestamp, UserId, kinds},
 };
 
 /// How long an address that may not return is remembered (decision R13).
@@ -19,7 +23,7 @@ fn search_key(email: &EmailAddress, name: &FullName) -> String {
     format!("{email}\n{name}").to_ascii_lowercase()
 }
 
-pub(super) async fn insert(tx: &mut Tx, new: NewUser) -> Result<Option<User>, Fault> {
+pub(in crate::features::users) async fn insert(tx: &mut Tx, new: NewUser) -> Result<Option<User>, Fault> {
     let email = new.admitted.address();
     let now = tx.now;
     query(
@@ -120,68 +124,7 @@ pub async fn let_in(tx: &mut Tx, id: UserId, hash: &str) -> Result<bool, Fault> 
     Ok(let_in == 1)
 }
 
-/// Which users to list: everything left empty is every one.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Part of a name or address.
-    pub search: Option<String>,
-    /// With this role.
-    pub role: Option<Role>,
-    /// With this status.
-    pub status: Option<Status>,
-    /// With an address of exactly this domain.
-    pub domain: Option<Domain>,
-    /// The last address and id of the page before.
-    pub after: Option<(String, UserId)>,
-}
-
-/// No name and address together are longer; a longer search finds nobody, and no database takes it amiss.
-const SEARCHED: usize = 1_000;
-
-/// A page of users by address; one more than asked for says that there is another page.
-pub async fn list(db: &Db, organization: OrganizationId, filter: &Filter, limit: i64) -> Result<Vec<User>, Fault> {
-    if filter.search.as_ref().is_some_and(|search| search.len() > SEARCHED) {
-        return Ok(Vec::new());
-    }
-    let (after_key, after_id) = filter.after.clone().unzip();
-    query(
-        "select id, organization_id, email, full_name, role, status, password_hash is not null as has_password,
-                proved_how, proved_by, proved_at, came_by, created_at, deactivated_at, seen_at
-           from users
-          where organization_id = $1
-            and ($2 is null or search_key like $2 escape '\\')
-            and ($3 is null or role = $3) and ($4 is null or status = $4) and ($5 is null or email_domain = $5)
-            and ($6 is null or (email_key, id) > ($6, $7))
-          order by email_key, id limit $8",
-    )
-    .bind(organization)
-    .bind(filter.search.as_deref().map(like))
-    .bind(filter.role.map(Role::as_str))
-    .bind(filter.status.map(Status::as_str))
-    .bind(filter.domain.as_ref().map(Domain::as_str))
-    .bind(after_key)
-    .bind(after_id)
-    .bind(limit + 1)
-    .all(db)
-    .await
-}
-
-fn like(search: &str) -> String {
-    let literal = search.to_ascii_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-    format!("%{literal}%")
-}
-
-/// How many users there are of each domain.
-pub async fn count_by_domain(db: &Db, organization: OrganizationId) -> Result<HashMap<Domain, i64>, Fault> {
-    let rows: Vec<(Domain, i64)> =
-        query("select email_domain, count(*) from users where organization_id = $1 group by email_domain")
-            .bind(organization)
-            .all(db)
-            .await?;
-    Ok(rows.into_iter().collect())
-}
-
-pub(super) async fn count_other_managers(tx: &mut Tx, user: &User) -> Result<i64, Fault> {
+pub(in crate::features::users) async fn count_other_managers(tx: &mut Tx, user: &User) -> Result<i64, Fault> {
     let (count,): (i64,) = query(
         "select count(*) from users
           where organization_id = $1 and role = $2 and status = $3 and password_hash is not null and id <> $4",
@@ -195,7 +138,7 @@ pub(super) async fn count_other_managers(tx: &mut Tx, user: &User) -> Result<i64
     Ok(count)
 }
 
-pub(super) async fn set_status(tx: &mut Tx, id: UserId, status: Status) -> Result<(), Fault> {
+pub(in crate::features::users) async fn set_status(tx: &mut Tx, id: UserId, status: Status) -> Result<(), Fault> {
     let since = (status == Status::Deactivated).then_some(tx.now);
     query("update users set status = $1, deactivated_at = $2 where id = $3")
         .bind(status)
@@ -206,19 +149,24 @@ pub(super) async fn set_status(tx: &mut Tx, id: UserId, status: Status) -> Resul
     Ok(())
 }
 
-pub(super) async fn set_role(tx: &mut Tx, id: UserId, role: Role) -> Result<(), Fault> {
+pub(in crate::features::users) async fn set_role(tx: &mut Tx, id: UserId, role: Role) -> Result<(), Fault> {
     query("update users set role = $1 where id = $2").bind(role).bind(id).execute(tx).await?;
     Ok(())
 }
 
 /// Ends a user's sessions with the change that ends their meaning. (A session is the sessions feature's; the
 /// row goes with the user that it belongs to.)
-pub(super) async fn end_sessions(tx: &mut Tx, id: UserId) -> Result<(), Fault> {
+pub(in crate::features::users) async fn end_sessions(tx: &mut Tx, id: UserId) -> Result<(), Fault> {
     query("delete from sessions where user_id = $1").bind(id).execute(tx).await?;
     Ok(())
 }
 
-pub(super) async fn write_notice(app: &App, tx: &mut Tx, user: &User, kind: Kind) -> Result<(), Fault> {
+pub(in crate::features::users) async fn write_notice(
+    app: &App,
+    tx: &mut Tx,
+    user: &User,
+    kind: Kind,
+) -> Result<(), Fault> {
     let notice = outbox::NewMessage {
         organization: user.organization_id,
         kind,
@@ -299,7 +247,7 @@ pub async fn mark_seen(tx: &mut Tx, id: UserId, at: Timestamp) -> Result<(), Fau
 }
 
 /// Deletes the row and everything that goes with it, the finished registrations of the address too.
-pub(super) async fn delete(tx: &mut Tx, user: &User) -> Result<(), Fault> {
+pub(in crate::features::users) async fn delete(tx: &mut Tx, user: &User) -> Result<(), Fault> {
     query("delete from sessions where user_id = $1").bind(user.id).execute(&mut *tx).await?;
     query("delete from users where id = $1").bind(user.id).execute(tx).await?;
     Ok(())
@@ -309,7 +257,7 @@ fn address_hash(app: &App, organization: OrganizationId, email: &EmailAddress) -
     app.keys.mac(Purpose::BarredAddress, &[organization.uuid().as_bytes(), email.identity().as_bytes()])
 }
 
-pub(super) async fn bar(app: &App, tx: &mut Tx, user: &User) -> Result<(), Fault> {
+pub(in crate::features::users) async fn bar(app: &App, tx: &mut Tx, user: &User) -> Result<(), Fault> {
     let until = tx.now + BARRED;
     query(
         "insert into barred_addresses (organization_id, address_hash, until) values ($1, $2, $3)

@@ -1,0 +1,54 @@
+-- One organization may have a million users: they are counted and found without reading all of them.
+
+-- Lists are sorted by octets, as SQLite sorts them, whatever the database's language.
+alter table users alter column email_key type text collate "C";
+alter table organizations alter column slug type text collate "C";
+
+create table user_counts (
+  organization_id   uuid not null references organizations (id),
+  email_domain      text not null,
+  users             bigint not null,
+  primary key (organization_id, email_domain)
+);
+insert into user_counts select organization_id, email_domain, count(*) from users group by organization_id, email_domain;
+insert into user_counts select organization_id, '', count(*) from users group by organization_id;
+
+create index users_newest on users (organization_id, id);
+create index users_domain_list on users (organization_id, email_domain, email_key, id);
+create index users_role_list on users (organization_id, role, email_key, id);
+create index users_status_list on users (organization_id, status, email_key, id);
+drop index users_domain;
+
+-- Every three letters that stand together in an address or a name. The extension comes with PostgreSQL and may be made by
+-- the owner of a database; where it is missing everything works, and a search in a large organization is slow.
+do $$
+begin
+  create extension if not exists pg_trgm;
+  create index users_letters on users using gin (search_key gin_trgm_ops);
+exception when others then
+  raise warning 'the extension pg_trgm is missing: searching many users will be slow (%)', sqlerrm;
+end $$;
+
+create function count_users() returns trigger language plpgsql as $$
+begin
+  if tg_op <> 'INSERT' then
+    update user_counts set users = users - 1
+     where organization_id = old.organization_id and email_domain = old.email_domain;
+    if tg_op = 'DELETE' then
+      update user_counts set users = users - 1 where organization_id = old.organization_id and email_domain = '';
+    end if;
+  end if;
+  if tg_op <> 'DELETE' then
+    insert into user_counts values (new.organization_id, new.email_domain, 1)
+      on conflict (organization_id, email_domain) do update set users = user_counts.users + 1;
+    if tg_op = 'INSERT' then
+      insert into user_counts values (new.organization_id, '', 1)
+        on conflict (organization_id, email_domain) do update set users = user_counts.users + 1;
+    end if;
+  end if;
+  return null;
+end $$;
+create trigger users_inserted after insert on users for each row execute function count_users();
+create trigger users_deleted after delete on users for each row execute function count_users();
+create trigger users_moved after update of email_domain on users for each row
+  when (old.email_domain is distinct from new.email_domain) execute function count_users();

@@ -1,0 +1,170 @@
+//! Users in lists: by address, narrowed by the one thing that narrows most; or those that a search finds, the newest first.
+
+use std::collections::HashMap;
+
+use super::{Role, Status, User};
+use crate::{
+    platform::{
+        Fault,
+        db::{Db, Query, query},
+    },
+    values::{Domain, OrganizationId, UserId},
+};
+
+/// Which users to list: everything left empty is every one.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Part of a name or address.
+    pub search: Option<String>,
+    /// With this role.
+    pub role: Option<Role>,
+    /// With this status.
+    pub status: Option<Status>,
+    /// With an address of exactly this domain.
+    pub domain: Option<Domain>,
+    /// The last one of the page before.
+    pub after: Option<Place>,
+}
+
+/// The place of a user in a list: the address by which it is sorted, and the id. What a search finds is sorted by the id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The address as it is compared.
+    pub address: String,
+    /// The user.
+    pub id: UserId,
+}
+
+/// No name and address together are longer; a longer search finds nobody, and no database takes it amiss.
+const SEARCHED: usize = 1_000;
+/// The index holds every three letters that stand together; fewer are looked for row by row, and found soon.
+const INDEXED: usize = 3;
+/// Among so many users of one organization a search reads them all, rather than what it finds in every organization.
+const FEW: i64 = 5_000;
+
+/// The columns of a user, before whatever narrows the list.
+macro_rules! users {
+    ($rest:expr) => {
+        concat!(
+            "select u.id, u.organization_id, u.email, u.full_name, u.role, u.status, u.password_hash is not null as has_password,
+                    u.proved_how, u.proved_by, u.proved_at, u.came_by, u.created_at, u.deactivated_at, u.seen_at from users u ",
+            $rest
+        )
+    };
+}
+
+/// A list by address of which one column is given, so that an index holds it in its order.
+macro_rules! by_address {
+    ($given:literal) => {
+        users!(concat!(
+            "where u.organization_id = $1 and ",
+            $given,
+            " and ($2 is null or u.role = $2) and ($3 is null or u.status = $3) and ($4 is null or u.email_domain = $4)
+              and ($5 is null or (u.email_key, u.id) > ($5, $6)) order by u.email_key, u.id limit $7"
+        ))
+    };
+}
+
+/// Those that a search finds, read row by row.
+const FOUND_BY_READING: &str = users!(
+    "where u.organization_id = $1 and u.search_key like $2 escape '\\'
+       and ($3 is null or u.role = $3) and ($4 is null or u.status = $4) and ($5 is null or u.email_domain = $5)
+       and ($6 is null or u.id < $6) order by u.id desc limit $7"
+);
+
+/// The same by the index of letters, which `SQLite` asks with words of its own.
+const FOUND_BY_LETTERS: &str = users!(
+    "join user_rows r on r.user_id = u.id join user_letters l on l.rowid = r.row_number
+      where u.organization_id = $1 and u.search_key like $2 escape '\\'
+        and ($3 is null or u.role = $3) and ($4 is null or u.status = $4) and ($5 is null or u.email_domain = $5)
+        and l.rowid < coalesce((select row_number from user_rows where user_id = $6), 9223372036854775807)
+        and user_letters match $8 order by l.rowid desc limit $7"
+);
+
+/// A page of users; one more than asked for says that there is another page.
+pub async fn list(db: &Db, organization: OrganizationId, filter: &Filter, limit: i64) -> Result<Vec<User>, Fault> {
+    let Some(search) = &filter.search else { return by_address(organization, filter, limit).all(db).await };
+    if search.len() > SEARCHED || search.contains('\0') {
+        return Ok(Vec::new());
+    }
+    let by_letters = search.chars().count() >= INDEXED && count(db, organization).await? > FEW;
+    let sql = if by_letters && !db.is_shared() { FOUND_BY_LETTERS } else { FOUND_BY_READING };
+    let mut found = query(sql)
+        .planned_anew()
+        .bind(organization)
+        .bind(like(search))
+        .bind(filter.role.map(Role::as_str))
+        .bind(filter.status.map(Status::as_str))
+        .bind(filter.domain.as_ref().map(Domain::as_str))
+        .bind(filter.after.as_ref().map(|after| after.id))
+        .bind(limit + 1);
+    if sql == FOUND_BY_LETTERS {
+        found = found.bind(letters(search));
+    }
+    found.all(db).await
+}
+
+fn by_address(organization: OrganizationId, filter: &Filter, limit: i64) -> Query {
+    // Each text begins with what an index sorts by address; the first that narrows the list is the one to take.
+    let sql = if filter.domain.is_some() {
+        by_address!("u.email_domain = $4")
+    } else if filter.role == Some(Role::Manager) {
+        by_address!("u.role = $2")
+    } else if filter.status == Some(Status::Deactivated) {
+        by_address!("u.status = $3")
+    } else {
+        by_address!("u.email_key >= ''")
+    };
+    query(sql)
+        .bind(organization)
+        .bind(filter.role.map(Role::as_str))
+        .bind(filter.status.map(Status::as_str))
+        .bind(filter.domain.as_ref().map(Domain::as_str))
+        .bind(filter.after.as_ref().map(|after| after.address.clone()))
+        .bind(filter.after.as_ref().map(|after| after.id))
+        .bind(limit + 1)
+}
+
+fn like(search: &str) -> String {
+    let literal = search.to_ascii_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    format!("%{literal}%")
+}
+
+/// Every three letters of a search that stand together, each quoted so that nothing has a meaning of its own.
+fn letters(search: &str) -> String {
+    let letters: Vec<char> = search.to_ascii_lowercase().chars().collect();
+    let threes = letters.windows(INDEXED).map(|three| format!("\"{}\"", String::from_iter(three).replace('"', "\"\"")));
+    threes.collect::<Vec<_>>().join(" AND ")
+}
+
+/// How many users an organization has.
+pub async fn count(db: &Db, organization: OrganizationId) -> Result<i64, Fault> {
+    let found: Option<(i64,)> = query("select users from user_counts where organization_id = $1 and email_domain = ''")
+        .bind(organization)
+        .optional(db)
+        .await?;
+    Ok(found.map_or(0, |(users,)| users))
+}
+
+/// How many users there are of each domain.
+pub async fn count_by_domain(db: &Db, organization: OrganizationId) -> Result<HashMap<Domain, i64>, Fault> {
+    let rows: Vec<(Domain, i64)> = query(
+        "select email_domain, users from user_counts where organization_id = $1 and email_domain <> '' and users > 0",
+    )
+    .bind(organization)
+    .all(db)
+    .await?;
+    Ok(rows.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_is_literal_in_both_ways_of_asking() {
+        assert_eq!(like("50%_\\"), "%50\\%\\_\\\\%");
+        assert_eq!(letters("Adá"), "\"adá\"");
+        assert_eq!(letters("a\" OR"), "\"a\"\" \" AND \"\"\" o\" AND \" or\"");
+    }
+}
