@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 use super::{
     SendError, State,
     outbox::{Message, end},
@@ -11,6 +13,7 @@ use crate::{
         App, Fault,
         db::{Tx, query},
         mail::Mail,
+        metrics::{self, Delivery},
         tokens,
     },
     values::{DAY, MINUTE, MessageId},
@@ -43,7 +46,8 @@ pub async fn deliver_due<W: Words + Clone + 'static>(app: &App, words: &W) -> Re
     let mut deliveries = tokio::task::JoinSet::new();
     for message in claimed {
         let (app, words) = (app.clone(), words.clone());
-        deliveries.spawn(async move { deliver(&app, &words, &message).await });
+        let span = tracing::debug_span!("deliver a message", kind = message.kind.as_str(), attempts = message.attempts);
+        deliveries.spawn(async move { deliver(&app, &words, &message).await }.instrument(span));
     }
     while let Some(delivery) = deliveries.join_next().await {
         if let Ok(Err(fault)) = delivery {
@@ -82,21 +86,26 @@ async fn deliver<W: Words>(app: &App, words: &W, message: &Message) -> Result<()
     let Some(mail) = words.words(app, message).await? else {
         let mut tx = app.db.write().await?;
         end(&mut tx, message.id, State::Dropped).await?;
-        return tx.commit().await;
+        tx.commit().await?;
+        metrics::delivery(Delivery::Dropped);
+        return Ok(());
     };
     let sent = app.mailer.send(&mail).await;
     let mut tx = app.db.write().await?;
-    match sent {
+    let outcome = match sent {
         Ok(()) => {
             tokens::delivered(&mut tx, message.id, None).await?;
             end(&mut tx, message.id, State::Delivered).await?;
+            Delivery::Delivered
         }
         Err(error) => not_sent(&mut tx, words, message, &error).await?,
-    }
-    tx.commit().await
+    };
+    tx.commit().await?;
+    metrics::delivery(outcome);
+    Ok(())
 }
 
-async fn not_sent<W: Words>(tx: &mut Tx, words: &W, message: &Message, error: &SendError) -> Result<(), Fault> {
+async fn not_sent<W: Words>(tx: &mut Tx, words: &W, message: &Message, error: &SendError) -> Result<Delivery, Fault> {
     let now = tx.now;
     let retry_at = now + wait_after(message.attempts);
     let too_late = message.first_tried_at.unwrap_or(now) + GIVE_UP < retry_at;
@@ -114,8 +123,9 @@ async fn not_sent<W: Words>(tx: &mut Tx, words: &W, message: &Message, error: &S
         if end(tx, message.id, State::Failed).await? {
             words.failed(tx, message).await?;
         }
+        return Ok(Delivery::Failed);
     }
-    Ok(())
+    Ok(Delivery::Retried)
 }
 
 /// Half a minute, then twice as long each time, at most an hour.
