@@ -131,13 +131,19 @@ impl<C: Connect + Clone + Send + Sync + 'static> HttpClient for Collector<C> {
             let refused = match &answer {
                 Ok(response) if response.status().is_success() => None,
                 Ok(response) => Some(response.status().to_string()),
-                Err(error) => Some(error.to_string()),
+                Err(error) => Some(causes(error.as_ref())),
             };
             tell(&fails, refused.as_deref());
             answer
         });
         Box::pin(async move { sending.await? })
     }
+}
+
+/// An error of a library and what lies beneath it: "it cannot connect" alone does not say why.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Says once that the collector fails, and once that it works again.

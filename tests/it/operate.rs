@@ -234,7 +234,8 @@ async fn a_collector_that_is_away_or_hangs_slows_nobody() {
             assert_eq!(browser.get("/login").await.unwrap().status, 200);
         }
         if address == nobody {
-            server.says("traces are not delivered").await;
+            let log = server.says("traces are not delivered").await;
+            assert!(log.contains("Connection refused"), "{log}");
         }
         let ran = server.stop().await;
         assert!(ran.err.matches("traces are not delivered").count() <= 1, "said once: {}", ran.err);

@@ -110,7 +110,7 @@ async fn not_sent<W: Words>(tx: &mut Tx, words: &W, message: &Message, error: &S
     let retry_at = now + wait_after(message.attempts);
     let too_late = message.first_tried_at.unwrap_or(now) + GIVE_UP < retry_at;
     let for_good = matches!(error, SendError::Permanent(_)) || too_late;
-    tracing::warn!(message = %message.id, attempts = message.attempts, for_good, "a message was not delivered");
+    tracing::warn!(id = %message.id, attempts = message.attempts, for_good, "a message was not delivered");
     query("update messages set last_error = $1, due_at = $2, lease_until = null where id = $3 and state = $4")
         .bind(error.to_string())
         .bind(if for_good { message.due_at } else { retry_at })
