@@ -3,10 +3,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test tools format lint rust postgres browser bench
+.PHONY: help run test tools format lint rust postgres browser bench package package-test
 
 help: ## Show what there is
-	@sed -nE 's/^([a-z]+):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' Makefile | expand -t 14
 
 run: ## Start the server; it prints the address where the first organization is set up
 	cargo run --release -- serve
@@ -67,5 +67,11 @@ browser:
 bench: ## Measure speed and size against yardsticks (bench/README.md)
 	cargo build --release
 	cargo bench --bench ratios
+
+package: ## Build the Debian package (needs cargo-deb)
+	cargo deb --profile dist
+
+package-test: ## Build, install, start and purge the Debian package: as root, on a machine to throw away
+	packaging/test.sh
 
 .ONESHELL:

@@ -28,6 +28,7 @@ use crate::{
         keys::{KeyCheckError, KeyError, Keys},
         limits::Tallies,
         mail::{Mailer, smtp::Smtp},
+        traces::TracesError,
     },
     values::{Clock, Randomness, ServerId, Slug},
 };
@@ -93,6 +94,12 @@ pub enum CommandError {
     /// The address is taken or not ours.
     #[error("cannot listen on {0}: {1}. Choose another address with --listen")]
     Listen(std::net::SocketAddr, std::io::Error),
+    /// The address for the metrics is taken or not ours.
+    #[error("cannot listen on {0} for the metrics: {1}. Choose another address with --metrics-listen")]
+    ListenMetrics(std::net::SocketAddr, std::io::Error),
+    /// Traces are asked for and cannot be sent.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// There is no database to work on.
     #[error("there is no database at {0} yet. Start the server first, or say where it is with --data-dir")]
     NoDatabase(PathBuf),

@@ -7,7 +7,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use super::{CommandError, open};
 use crate::{
     features::{organizations, set_up},
-    platform::{App, config::Config},
+    platform::{App, config::Config, log, metrics::Recorder, traces::Traces, web::scrape},
     router, worker,
 };
 
@@ -15,7 +15,10 @@ use crate::{
 const DRAIN: Duration = Duration::from_secs(20);
 
 pub(super) async fn serve(config: Config) -> Result<(), CommandError> {
-    start_log();
+    // Several libraries leave the choice of the cryptography to the program; it can be made once.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let traces = config.otlp_endpoint.as_ref().map(Traces::start).transpose()?;
+    let log = log::start(config.log_format, traces.as_ref());
     if config.is_plain_http() {
         tracing::warn!("{}", super::PLAIN_HTTP);
     }
@@ -24,14 +27,19 @@ pub(super) async fn serve(config: Config) -> Result<(), CommandError> {
     let listen = config.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| CommandError::Listen(listen, error))?;
     let listening = listener.local_addr()?;
+    let metrics = listen_for_metrics(&config).await?;
     let app = open(config.listening_on(listening), mailer, hash_threads()).await?;
     organizations::remember_public_url(&app).await?;
     // Before anybody is told that it runs: a stop that comes at once is heard too.
     let signal = signal_to_stop()?;
     print_set_up(&app).await?;
-    tracing::info!(%listening, address = %app.config.origin(), "Vestibule is ready");
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
+    if let Some((listener, recorder)) = metrics {
+        tracing::info!(listening = %listener.local_addr()?, "the metrics are at /metrics");
+        tasks.spawn(scrape::serve(listener, app.clone(), recorder, stopping.clone()));
+    }
+    tracing::info!(%listening, address = %app.config.origin(), "Vestibule is ready");
     tasks.spawn(worker::run(app.clone(), stopping.clone()));
     let mut serving = stopping.clone();
     let service = router(&app).into_make_service_with_connect_info::<SocketAddr>();
@@ -51,19 +59,23 @@ pub(super) async fn serve(config: Config) -> Result<(), CommandError> {
         tracing::warn!("some requests were still open after {} seconds", DRAIN.as_secs());
     }
     app.db.close().await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
+    drop(log);
     Ok(())
+}
+
+/// Where the metrics are asked for, and what counts from now on; nothing of it unless it is configured.
+async fn listen_for_metrics(config: &Config) -> Result<Option<(TcpListener, Recorder)>, CommandError> {
+    let Some(address) = config.metrics_listen else { return Ok(None) };
+    let listener = TcpListener::bind(address).await.map_err(|error| CommandError::ListenMetrics(address, error))?;
+    let recorder = Recorder::start().map_err(|error| CommandError::Refused(error.to_string()))?;
+    Ok(Some((listener, recorder)))
 }
 
 fn hash_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-/// Log lines go to standard error; standard output has the set-up address and nothing else.
-fn start_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
-    // Several libraries leave the choice of the cryptography to the program; it can be made once.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
 async fn print_set_up(app: &App) -> Result<(), CommandError> {

@@ -15,8 +15,12 @@ use argon2::{
     password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
 };
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
-use super::Fault;
+use super::{
+    Fault,
+    metrics::{self, Busy, Hashed},
+};
 use crate::values::{Password, Randomness};
 
 /// How far below normal the threads stand: `nice` 10 still gets a tenth of a busy machine.
@@ -99,6 +103,15 @@ struct Shared {
     strength: Strength,
 }
 
+/// How much a pool has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Passwords that wait for a thread.
+    pub waiting: usize,
+    /// Passwords that may be in the pool at once, those being hashed included.
+    pub places: usize,
+}
+
 /// The pool. Cheap to clone; the threads end with the last clone.
 #[derive(Clone)]
 pub struct Hashing {
@@ -135,7 +148,7 @@ impl Hashing {
     pub async fn hash(&self, password: Password, source: &str) -> Result<String, HashError> {
         let (answer, result) = oneshot::channel();
         self.queue(Task::Hash { password, salt: self.randomness.bytes(), answer }, source)?;
-        Ok(result.await.map_err(|_| HashError::Busy)??)
+        Ok(result.instrument(tracing::debug_span!("hash a password")).await.map_err(|_| HashError::Busy)??)
     }
 
     /// Compares a password with a stored hash. Without one it does the same work and answers
@@ -148,7 +161,12 @@ impl Hashing {
     ) -> Result<Compared, HashError> {
         let (answer, result) = oneshot::channel();
         self.queue(Task::Compare { password, stored, answer }, source)?;
-        Ok(result.await.map_err(|_| HashError::Busy)??)
+        Ok(result.instrument(tracing::debug_span!("compare a password")).await.map_err(|_| HashError::Busy)??)
+    }
+
+    /// How much there is to do at this moment.
+    pub fn load(&self) -> Load {
+        Load { waiting: self.shared.lock().waiting.len(), places: self.shared.places }
     }
 
     fn queue(&self, task: Task, source: &str) -> Result<(), HashError> {
@@ -156,6 +174,7 @@ impl Hashing {
         let all: usize = queue.taken.values().sum();
         let own = queue.taken.get(source).copied().unwrap_or(0);
         if all >= self.shared.places || own >= self.shared.places / 4 {
+            metrics::hash_busy(if all >= self.shared.places { Busy::Full } else { Busy::Source });
             return Err(HashError::Busy);
         }
         *queue.taken.entry(source.to_owned()).or_default() += 1;
@@ -201,13 +220,18 @@ fn work(shared: &Shared) {
     }
     let mut memory = Vec::new();
     while let Some(Waiting { task, source, since }) = shared.next() {
-        // Nobody waits for an answer any more: dropping the task drops the sender, and the caller says "busy".
-        if !task.client_has_left() && since.elapsed() < PATIENCE {
+        // What is not worked on is dropped, and its sender with it: the caller, if there still is one, says "busy".
+        let late = since.elapsed() >= PATIENCE;
+        if late && !task.client_has_left() {
+            metrics::hash_busy(Busy::Late);
+        } else if !late && !task.client_has_left() {
             match task {
                 Task::Hash { password, salt, answer } => {
+                    metrics::hashed(Hashed::New);
                     drop(answer.send(hash(&shared.strength, &password, salt, &mut memory)));
                 }
                 Task::Compare { password, stored, answer } => {
+                    metrics::hashed(Hashed::Compared);
                     drop(answer.send(compare(&shared.strength, &password, stored.as_deref(), &mut memory)));
                 }
             }

@@ -6,9 +6,12 @@ pub mod db;
 pub mod hashing;
 pub mod keys;
 pub mod limits;
+pub mod log;
 pub mod mail;
+pub mod metrics;
 pub mod together;
 pub mod tokens;
+pub mod traces;
 pub mod web;
 
 use std::sync::Arc;

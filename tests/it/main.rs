@@ -23,6 +23,7 @@ mod invited;
 mod join;
 mod links;
 mod mail;
+mod operate;
 mod promises;
 mod races;
 mod roles;

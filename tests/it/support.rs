@@ -1,6 +1,7 @@
 //! A whole Vestibule in one test: its own database, a still clock, captured mail, and browsers.
 
 pub mod acts;
+pub mod collector;
 pub mod database;
 pub mod process;
 pub mod sink;

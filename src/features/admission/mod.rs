@@ -16,7 +16,11 @@ pub use rules::{Admission, AdmissionRule, Admitted, Allowlist, AllowlistEntry, R
 pub use store::{allowlist, for_domain, save, whole};
 
 use crate::{
-    platform::{Fault, db::Target},
+    platform::{
+        Fault,
+        db::Target,
+        metrics::{self, Verdict},
+    },
     values::{EmailAddress, OrganizationId},
 };
 
@@ -27,5 +31,10 @@ pub async fn admit<'a>(
     address: &EmailAddress,
 ) -> Result<Admission, Fault> {
     let list = for_domain(on, organization, address.domain()).await?;
-    Ok(decide(address, &list))
+    let decided = decide(address, &list);
+    metrics::admission(match decided {
+        Admission::Admitted(_) => Verdict::Admit,
+        Admission::Refused(_) => Verdict::RefuseDomain,
+    });
+    Ok(decided)
 }

@@ -7,6 +7,7 @@
 //!
 //! Tables: `registrations`. Messages: `confirmation`.
 
+mod counted;
 mod finish;
 mod invited;
 pub mod mail;
@@ -29,6 +30,7 @@ use crate::{
         hashing::HashError,
         limits::{self, Limit, TooMany},
         mail::{Cause, Kind, outbox},
+        metrics,
         tokens::{self, CodeTried, NewToken, Purpose},
         web::Visitor,
     },
@@ -270,6 +272,7 @@ async fn end(tx: &mut Tx, registration: &Registration, why: EndedWhy, actor: &Ac
     if registration.ended_why.is_some() {
         return Ok(true); // recorded when the user came
     }
+    metrics::registration_ended(why.as_str());
     let details = serde_json::json!({ "why": why.as_str() });
     let happened = Happened::to(EventKind::RegistrationEnded, registration.id).with(details);
     audit::record(tx, registration.organization_id, actor, happened).await?;

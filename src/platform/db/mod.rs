@@ -59,6 +59,8 @@ impl Db {
     /// Begins a write. On `SQLite` it takes the write lock at once, so that nothing it has read can change under it;
     /// on `PostgreSQL` rules that read other rows lock the organization's first (`docs/sql.md`).
     pub async fn write(&self) -> Result<Tx, Fault> {
+        // From here, so that a trace shows how long the write waited for its turn.
+        let span = tracing::debug_span!("database write");
         let inner = match &self.engine {
             Engine::Sqlite { write, .. } => {
                 let mut lent = lend(write).await?;
@@ -78,6 +80,7 @@ impl Db {
             wake: Arc::clone(&self.wake),
             wakes: false,
             made: AtomicU16::new(0),
+            _span: span,
         })
     }
 
@@ -122,6 +125,21 @@ impl Db {
         Ok(())
     }
 
+    /// How busy the connections are.
+    pub fn pools(&self) -> Vec<PoolUse> {
+        let of = |name, status: deadpool::Status| PoolUse {
+            name,
+            in_use: status.size.saturating_sub(status.available),
+            idle: status.available,
+            most: status.max_size,
+            waiting: status.waiting,
+        };
+        match &self.engine {
+            Engine::Sqlite { read, write } => vec![of("read", read.status()), of("write", write.status())],
+            Engine::Postgres(all) => vec![of("all", all.status())],
+        }
+    }
+
     /// Ends every connection, after which a file is whole and may be copied.
     pub async fn close(&self) {
         match &self.engine {
@@ -134,6 +152,21 @@ impl Db {
     }
 }
 
+/// How busy the connections of one pool are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Which pool it is.
+    pub name: &'static str,
+    /// Connections that are lent.
+    pub in_use: usize,
+    /// Connections that are open and wait.
+    pub idle: usize,
+    /// Connections that there may be.
+    pub most: usize,
+    /// Who waits for one.
+    pub waiting: usize,
+}
+
 /// A write: one connection, one instant, all or nothing. Dropped without [`Tx::commit`], it never was.
 pub struct Tx {
     /// Taken by the end.
@@ -142,6 +175,7 @@ pub struct Tx {
     wake: Arc<tokio::sync::Notify>,
     wakes: bool,
     made: AtomicU16,
+    _span: tracing::Span,
     /// The instant of this write.
     pub now: Timestamp,
 }

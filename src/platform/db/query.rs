@@ -9,7 +9,10 @@ use super::{
     Db, Engine, Inner, Tx,
     connections::{Lent, in_time, lend},
 };
-use crate::{platform::Fault, values::Timestamp};
+use crate::{
+    platform::{Fault, metrics},
+    values::Timestamp,
+};
 
 /// What a row is read into: any `#[derive(FromRow)]` of column types that both databases have.
 pub trait Row: for<'r> sqlx::FromRow<'r, SqliteRow> + for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin {}
@@ -125,6 +128,7 @@ impl Query {
 
     /// Runs a write; the number of rows it touched.
     pub async fn execute(self, tx: &mut Tx) -> Result<u64, Fault> {
+        metrics::statement();
         let (sql, on_postgres) = (self.sql, self.on_postgres);
         match tx.inner.as_mut() {
             Some(Inner::Sqlite(lent)) => {
@@ -145,6 +149,7 @@ impl Query {
 
     /// All rows.
     pub async fn all<'a, T: Row>(self, on: impl Into<Target<'a>>) -> Result<Vec<T>, Fault> {
+        metrics::statement();
         Ok(match on.into().0 {
             At::Readers(Engine::Sqlite { read, .. }) => self.rows_of_sqlite(&mut lend(read).await?).await?,
             At::Readers(Engine::Postgres(all)) => self.rows_of_postgres(&mut lend(all).await?).await?,

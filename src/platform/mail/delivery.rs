@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 use super::{
     SendError, State,
     outbox::{Message, end},
@@ -11,6 +13,7 @@ use crate::{
         App, Fault,
         db::{Tx, query},
         mail::Mail,
+        metrics::{self, Delivery},
         tokens,
     },
     values::{DAY, MINUTE, MessageId},
@@ -54,7 +57,9 @@ pub async fn deliver_due<W: Words + Clone + 'static>(
         let claimed = if places >= AT_ONCE / 2 && !stopped() { claim(app, places).await? } else { Vec::new() };
         for message in claimed {
             let (app, words) = (app.clone(), words.clone());
-            deliveries.spawn(async move { deliver(&app, &words, &message).await });
+            let span =
+                tracing::debug_span!("deliver a message", kind = message.kind.as_str(), attempts = message.attempts);
+            deliveries.spawn(async move { deliver(&app, &words, &message).await }.instrument(span));
         }
         match deliveries.join_next().await {
             None => return Ok(()),
@@ -109,19 +114,23 @@ async fn deliver<W: Words>(app: &App, words: &W, message: &Message) -> Result<()
     let Some(mail) = words.words(app, message).await? else {
         let mut tx = app.db.write().await?;
         end(&mut tx, message.id, State::Dropped).await?;
-        return tx.commit().await;
+        tx.commit().await?;
+        metrics::delivery(Delivery::Dropped);
+        return Ok(());
     };
     let sent = send_holding(app, &mail).await;
     let mut tx = app.db.write().await?;
-    match sent {
+    let outcome = match sent {
         Ok(()) => {
             end(&mut tx, message.id, State::Delivered).await?;
             tokens::delivered(&mut tx, message.id, None).await?;
-            free_stalled(&mut tx).await?;
+            Delivery::Delivered
         }
         Err(error) => not_sent(&mut tx, words, message, &error).await?,
-    }
-    tx.commit().await
+    };
+    tx.commit().await?;
+    metrics::delivery(outcome);
+    if outcome == Delivery::Delivered { free_stalled(app).await } else { Ok(()) }
 }
 
 /// Sends, and renews the lease until it is done.
@@ -152,22 +161,29 @@ async fn renew(app: &App, id: MessageId) -> Result<(), Fault> {
     tx.commit().await
 }
 
-/// One has left, so that the mail server is back: what it did not take leaves now, the oldest first.
-async fn free_stalled(tx: &mut Tx) -> Result<(), Fault> {
+/// One has left, so that the mail server is back: what it did not take leaves now, the oldest first. A write of its own:
+/// whatever becomes of it, what was delivered stays delivered.
+async fn free_stalled(app: &App) -> Result<(), Fault> {
+    let any: Option<(MessageId,)> =
+        query("select id from messages where stalled and state = 'waiting' limit 1").optional(&app.db).await?;
+    if any.is_none() {
+        return Ok(());
+    }
+    let mut tx = app.db.write().await?;
     query("update messages set due_at = created_at, stalled = false where stalled and state = 'waiting' and lease_until is null")
-        .execute(tx)
+        .execute(&mut tx)
         .await?;
-    Ok(())
+    tx.commit().await
 }
 
-async fn not_sent<W: Words>(tx: &mut Tx, words: &W, message: &Message, error: &SendError) -> Result<(), Fault> {
+async fn not_sent<W: Words>(tx: &mut Tx, words: &W, message: &Message, error: &SendError) -> Result<Delivery, Fault> {
     let now = tx.now;
     let stalled = matches!(error, SendError::Stalled(_));
     let wait = wait_after(message.attempts);
     let retry_at = now + if stalled { wait.min(STALLED) } else { wait };
     let too_late = message.first_tried_at.unwrap_or(now) + GIVE_UP < retry_at;
     let for_good = matches!(error, SendError::Permanent(_)) || too_late;
-    tracing::warn!(message = %message.id, attempts = message.attempts, for_good, "a message was not delivered");
+    tracing::warn!(id = %message.id, attempts = message.attempts, for_good, "a message was not delivered");
     query("update messages set last_error = $1, due_at = $2, stalled = $3, lease_until = null where id = $4 and state = $5")
         .bind(error.to_string())
         .bind(if for_good { message.due_at } else { retry_at })
@@ -181,8 +197,9 @@ async fn not_sent<W: Words>(tx: &mut Tx, words: &W, message: &Message, error: &S
         if end(tx, message.id, State::Failed).await? {
             words.failed(tx, message).await?;
         }
+        return Ok(Delivery::Failed);
     }
-    Ok(())
+    Ok(Delivery::Retried)
 }
 
 /// Half a minute, then twice as long each time, at most an hour.

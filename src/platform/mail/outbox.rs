@@ -261,6 +261,27 @@ pub async fn backlog(db: &Db, organization: OrganizationId) -> Result<(i64, i64)
     .await
 }
 
+/// What waits in the whole outbox.
+#[derive(Debug, Clone, FromRow)]
+pub struct WholeBacklog {
+    /// So many messages, those that may not leave yet included.
+    pub waiting: i64,
+    /// The earliest moment at which one may leave, or is tried again.
+    pub due_since: Option<Timestamp>,
+    /// When the one that was tried first was tried first.
+    pub tried_since: Option<Timestamp>,
+}
+
+/// What waits in the whole outbox, for operators. Reads the index of waiting messages and those alone.
+pub async fn whole_backlog(db: &Db) -> Result<WholeBacklog, Fault> {
+    query(
+        "select count(*) as waiting, min(due_at) as due_since, min(first_tried_at) as tried_since
+           from messages where state = 'waiting'",
+    )
+    .one(db)
+    .await
+}
+
 /// Forgets messages that ended long ago.
 pub async fn clean_up(tx: &mut Tx) -> Result<u64, Fault> {
     let (long_ago, a_while_ago) = (tx.now - KEPT, tx.now - KEPT_UNSENT);

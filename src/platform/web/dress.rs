@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Instant,
 };
 
 use askama::Template;
@@ -13,10 +14,11 @@ use axum::{
     middleware::Next,
     response::{Html, IntoResponse, Response},
 };
+use tracing::{Instrument as _, Span, field::Empty};
 
 use super::Visitor;
 use crate::{
-    platform::{App, Fault},
+    platform::{App, Fault, metrics},
     values::{RequestId, client_address},
 };
 
@@ -56,9 +58,11 @@ pub async fn dress(State(app): State<App>, mut request: Request, next: Next) -> 
     let visitor = visitor(&app, &request);
     let id = visitor.request;
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("-", |path| path.as_str()).to_owned();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let (matched, route) = (route.as_ref().map(MatchedPath::as_str), route.as_ref().map_or("-", MatchedPath::as_str));
+    let (span, began) = (span(id, known(&method), route), Instant::now());
     request.extensions_mut().insert(visitor);
-    let mut response = next.run(request).await;
+    let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(Broken(fault)) = response.extensions().get() {
         tracing::error!(request = %id, route, error = %fault, "a request failed");
     }
@@ -67,8 +71,38 @@ pub async fn dress(State(app): State<App>, mut request: Request, next: Next) -> 
         response = with_page(&app, id, &response);
     }
     protect(response.headers_mut());
-    tracing::info!(request = %id, %method, route, status = response.status().as_u16(), "request");
+    let status = response.status().as_u16();
+    tracing::info!(request = %id, %method, route, status, "request");
+    metrics::request(known(&method), matched, status, began.elapsed());
+    span.record("http.response.status_code", status);
+    if response.status().is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
     response
+}
+
+/// A method is the client's to choose; what is counted and traced by it is a closed list.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        _ => "_OTHER",
+    }
+}
+
+/// A request in a trace, named by the conventions of OpenTelemetry. Its parent, if the client claims one, is not believed.
+fn span(id: RequestId, method: &str, route: &str) -> Span {
+    tracing::debug_span!(
+        "request",
+        otel.name = %format_args!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        request.id = %id,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = Empty,
+    )
 }
 
 /// A framework's own refusal (a form that cannot be read, a body too large): it has a status and plain text.

@@ -9,6 +9,7 @@ pub mod health;
 pub mod paging;
 mod portal;
 mod request;
+pub mod scrape;
 
 use askama::Template;
 use axum::{

@@ -142,11 +142,30 @@ impl Place {
         let mut server = Server { child, out, err, address: "127.0.0.1:0".parse().unwrap(), origin: String::new() };
         let log = server.says("Vestibule is ready").await;
         let ready = log.lines().find(|line| line.contains("Vestibule is ready")).unwrap();
-        let field = |name: &str| ready.split(name).nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
-        server.address = field("listening=").parse().unwrap();
-        server.origin = field(" address=");
+        server.address = field(ready, "listening").parse().unwrap();
+        server.origin = field(ready, "address");
         server
     }
+
+    /// Starts the server with a log that goes there and is not read: that it runs shows on its standard output.
+    pub async fn serve_unread(&self, log: Stdio) -> Server {
+        let mut child = self.command(&["serve", "--listen", "127.0.0.1:0"]).stderr(log).spawn().unwrap();
+        let out = gather(child.stdout.take().unwrap());
+        let err = watch::channel(String::new()).1;
+        let mut server = Server { child, out, err, address: "127.0.0.1:0".parse().unwrap(), origin: String::new() };
+        let set_up = server.set_up_address().await;
+        let address = set_up.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap();
+        (server.address, server.origin) = (address.parse().unwrap(), format!("http://{address}"));
+        server
+    }
+}
+
+/// A field of a line of the log, in either format.
+fn field(line: &str, name: &str) -> String {
+    if let Ok(object) = serde_json::from_str::<serde_json::Value>(line) {
+        return object[name].as_str().unwrap().to_owned();
+    }
+    line.split(&format!(" {name}=")).nth(1).unwrap().split_whitespace().next().unwrap().to_owned()
 }
 
 /// Collects what a process prints, for waiting until it says something.
@@ -192,6 +211,16 @@ impl Server {
         NetBrowser { address: self.address, origin: self.origin.clone(), cookies: BTreeMap::new(), forwarded_for: None }
     }
 
+    /// What it tells Prometheus.
+    pub async fn metrics(&mut self) -> String {
+        let log = self.says("the metrics are at /metrics").await;
+        let line = log.lines().find(|line| line.contains("the metrics are at")).unwrap();
+        let mut scraper = NetBrowser { address: field(line, "listening").parse().unwrap(), ..self.browser() };
+        let page = scraper.get("/metrics").await.unwrap();
+        assert_eq!(page.status, 200);
+        page.html
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = i32::try_from(self.child.id().unwrap()).unwrap();
@@ -235,7 +264,7 @@ impl Server {
             ("password", PASSWORD),
         ];
         let sent = manager.post("/setup", &fields).await.unwrap();
-        assert_eq!(sent.status, 303, "{}", sent.html);
+        assert_eq!(sent.status, 303, "{}{}", sent.html, self.err.borrow().as_str());
         let welcome = manager.get("/settings/welcome").await.unwrap();
         let link = welcome.input("link").strip_prefix(&self.origin).unwrap().to_owned();
         (manager, link)

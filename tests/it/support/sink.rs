@@ -96,23 +96,28 @@ struct Desk {
     tls: TlsAcceptor,
 }
 
+/// TLS for `localhost`, and its certificate for a file that a client may trust.
+pub fn localhost() -> (TlsAcceptor, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    (TlsAcceptor::from(Arc::new(config)), made.cert.pem())
+}
+
 impl Sink {
     pub async fn start(ways: Ways) -> Self {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
+        let (tls, certificate) = localhost();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, received) = watch::channel(Vec::new());
         let ways = Arc::new(Mutex::new(ways));
-        let desk =
-            Desk { ways: Arc::clone(&ways), received: Arc::new(sender), tls: TlsAcceptor::from(Arc::new(config)) };
+        let desk = Desk { ways: Arc::clone(&ways), received: Arc::new(sender), tls };
         #[expect(clippy::disallowed_methods, reason = "it ends with the sink")]
         let task = tokio::spawn(async move {
             let mut open = tokio::task::JoinSet::new();
@@ -121,7 +126,7 @@ impl Sink {
                 open.spawn(async move { desk.serve(stream).await });
             }
         });
-        Self { address, certificate: made.cert.pem(), ways, received, task }
+        Self { address, certificate, ways, received, task }
     }
 
     /// Changes how it behaves from the next connection or command on.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{Mine, Which, mine, refusal, unknown};
 use crate::{
     features::{
-        join::{self, Details, JoinError, Proof, Registration},
+        join::{self, Details, JoinError, Proof, Registration, counted::counted_finish},
         organizations::{self, Organization},
     },
     platform::{
@@ -176,7 +176,7 @@ async fn finish(
         }
     };
     let before = Cookie::Session.read(&app.config, headers);
-    match join::finish(app, proof, details, visitor, before.as_ref()).await {
+    match counted_finish(proof, join::finish(app, proof, details, visitor, before.as_ref()).await) {
         Ok(started) => {
             let mut response = go("/account");
             started.set_cookies(&app.config, &mut response);

@@ -13,12 +13,13 @@ use super::{
 };
 use crate::{
     features::{
-        join::{JoinError, invited},
+        join::{JoinError, counted::counted, invited},
         organizations,
         sessions::Started,
     },
     platform::{
         App,
+        metrics::Step,
         tokens::{self, Purpose},
         web::{Errors, Form, PageError, Visitor, cookies::Cookie, go},
     },
@@ -97,7 +98,7 @@ pub(super) async fn accept(
         }
     };
     let before = Cookie::Session.read(&app.config, &headers);
-    match invited::accept(&app, &digest, details, &visitor, before.as_ref()).await {
+    match counted(Step::Finished, invited::accept(&app, &digest, details, &visitor, before.as_ref()).await) {
         Ok(started) => Ok(welcome(&app, &started)),
         Err(JoinError::Busy) => {
             DetailsPage { full_name: &form.full_name, busy: true, ..shown }.answer(StatusCode::SERVICE_UNAVAILABLE)

@@ -14,7 +14,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Begin, EndedWhy, JoinError, Registration};
+use super::{Begin, EndedWhy, JoinError, Registration, counted::counted};
 use crate::{
     features::{
         links::{self, Found, LinkState},
@@ -24,6 +24,7 @@ use crate::{
     platform::{
         App,
         limits::TooMany,
+        metrics::Step,
         web::{Errors, Form, PageError, Visitor, cookies::Cookie, go, page},
     },
     values::{Digest, EmailAddress, Invalid, RegistrationId, Secret, Slug},
@@ -179,7 +180,8 @@ async fn begin(
         Err(why) => return refused(why),
     };
     let browser = Cookie::Browser.read(&app.config, &headers).unwrap_or_else(|| app.new_secret());
-    match super::begin(&app, &link, &Begin { address, browser: browser.digest() }, &visitor).await {
+    let begun = super::begin(&app, &link, &Begin { address, browser: browser.digest() }, &visitor).await;
+    match counted(Step::Begun, begun) {
         Ok(id) => Ok(to_waiting(&app, id, Some(&browser))),
         Err(JoinError::OtherDomain(domain)) => refused(Invalid::DomainRefused { domain }),
         Err(JoinError::TooMany(too_many)) => Err(PageError::TooMany(too_many)),

@@ -10,10 +10,14 @@ use serde::Deserialize;
 
 use super::{AddressForm, Mine, Which, mine, sign_in, to_waiting};
 use crate::{
-    features::join::{self, Begin, Entered, JoinError},
+    features::join::{
+        self, Begin, Entered, JoinError,
+        counted::{counted, counted_code},
+    },
     platform::{
         App,
         mail::{State as MailState, outbox},
+        metrics::Step,
         web::{Errors, Form, PageError, Visitor, cookies::Cookie, go, page},
     },
     values::{ConfirmationCode, EmailAddress, Invalid, RegistrationId},
@@ -106,7 +110,7 @@ pub(super) async fn enter_code(
         Err(why) => return refused(why).await,
     };
     let entered = join::enter_code(&app, &mine.registration, &mine.browser, &code, &visitor).await;
-    match entered.map_err(|error| mine.refusal(&app, &visitor, error))? {
+    match counted_code(entered).map_err(|error| mine.refusal(&app, &visitor, error))? {
         Entered::Right(secret) => {
             let mut response = go(&format!("/join/details?registration={}", mine.registration.id));
             response.headers_mut().append(header::SET_COOKIE, Cookie::Browser.set(&app.config, &secret));
@@ -143,7 +147,9 @@ pub(super) async fn change_address(
         Ok(address) => address,
         Err(why) => return refused(why).await,
     };
-    match join::change_address(&app, &mine.registration, &Begin { address, browser: mine.browser }, &visitor).await {
+    let begun =
+        join::change_address(&app, &mine.registration, &Begin { address, browser: mine.browser }, &visitor).await;
+    match counted(Step::Begun, begun) {
         Ok(id) => Ok(to_waiting(&app, id, None)),
         Err(JoinError::OtherDomain(domain)) => refused(Invalid::DomainRefused { domain }).await,
         Err(error) => Err(mine.refusal(&app, &visitor, error)),

@@ -1,8 +1,10 @@
 //! The settings: `vestibule.toml`, then the environment, then flags. Read once, at start.
 
+mod parse;
+
 use std::{
     fs,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -65,26 +67,36 @@ pub struct Written {
     pub mail_from: Option<String>,
     /// Networks whose X-Forwarded-For is believed, separated by commas [default: none]
     #[arg(long, env = "VESTIBULE_TRUSTED_PROXIES", global = true, value_name = "NETWORKS")]
-    #[serde(default, deserialize_with = "one_or_many")]
+    #[serde(default, deserialize_with = "parse::one_or_many")]
     pub trusted_proxies: Option<String>,
+    /// Address and port of the metrics for Prometheus; anybody who reaches it may read them [default: none]
+    #[arg(long, env = "VESTIBULE_METRICS_LISTEN", global = true, value_name = "ADDRESS:PORT")]
+    pub metrics_listen: Option<String>,
+    /// How log lines look, text or json [default: text]
+    #[arg(long, env = "VESTIBULE_LOG_FORMAT", global = true, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// Where traces go by OTLP over HTTP, as <http://127.0.0.1:4318> [default: nowhere]
+    #[arg(
+        long,
+        env = "VESTIBULE_OTLP_ENDPOINT",
+        global = true,
+        value_name = "URL",
+        help = "Where traces go by OTLP over HTTP, like http://127.0.0.1:4318 [default: nowhere]"
+    )]
+    pub otlp_endpoint: Option<String>,
 }
 
-/// `trusted_proxies = "10.0.0.0/8"` and `trusted_proxies = ["10.0.0.0/8"]` are both natural in TOML.
-fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMany {
-        One(String),
-        Many(Vec<String>),
-    }
-    Ok(Option::<OneOrMany>::deserialize(deserializer)?.map(|written| match written {
-        OneOrMany::One(text) => text,
-        OneOrMany::Many(list) => list.join(","),
-    }))
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// The names of the environment's settings; anything else that begins with `VESTIBULE_` is a mistake.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 11] = [
     "VESTIBULE_LISTEN",
     "VESTIBULE_PUBLIC_URL",
     "VESTIBULE_DATA_DIR",
@@ -93,6 +105,9 @@ const NAMES: [&str; 8] = [
     "VESTIBULE_SMTP_URL",
     "VESTIBULE_MAIL_FROM",
     "VESTIBULE_TRUSTED_PROXIES",
+    "VESTIBULE_METRICS_LISTEN",
+    "VESTIBULE_LOG_FORMAT",
+    "VESTIBULE_OTLP_ENDPOINT",
 ];
 
 /// The settings, parsed.
@@ -111,6 +126,12 @@ pub struct Config {
     pub smtp: Option<(SmtpUrl, EmailAddress)>,
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Where the metrics are, if anywhere.
+    pub metrics_listen: Option<SocketAddr>,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Where traces go, if anywhere: the full address.
+    pub otlp_endpoint: Option<Url>,
 }
 
 /// What is wrong with a setting; each says what to write instead.
@@ -145,6 +166,18 @@ pub enum ConfigError {
     /// Not a network.
     #[error("trusted_proxies must be addresses or networks like 10.0.0.0/8, separated by commas, not {0:?}")]
     TrustedProxies(String),
+    /// Not an address and port for the metrics.
+    #[error("metrics_listen must be an address and a port, like 127.0.0.1:9464, not {0:?}")]
+    MetricsListen(String),
+    /// Another format.
+    #[error("log_format must be text or json, not {0:?}")]
+    LogFormat(String),
+    /// Not a collector. What was written may hold a password, so it is not repeated.
+    #[error(
+        "otlp_endpoint must be http:// or https:// and a host, without user or query, like http://127.0.0.1:4318; what a \
+         collector wants to know of its senders belongs into OTEL_EXPORTER_OTLP_HEADERS"
+    )]
+    OtlpEndpoint,
 }
 
 impl Written {
@@ -171,6 +204,9 @@ impl Written {
             smtp_url: self.smtp_url.or(under.smtp_url),
             mail_from: self.mail_from.or(under.mail_from),
             trusted_proxies: self.trusted_proxies.or(under.trusted_proxies),
+            metrics_listen: self.metrics_listen.or(under.metrics_listen),
+            log_format: self.log_format.or(under.log_format),
+            otlp_endpoint: self.otlp_endpoint.or(under.otlp_endpoint),
         }
     }
 
@@ -187,9 +223,8 @@ impl Written {
     /// Parses every setting.
     pub fn parse(self) -> Result<Config, ConfigError> {
         let listen_text = self.listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-        let listen: SocketAddr =
-            listen_text.replace("localhost:", "127.0.0.1:").parse().map_err(|_| ConfigError::Listen(listen_text))?;
-        let public_url = public_url(&self.public_url.unwrap_or_else(|| format!("http://{listen}")))?;
+        let listen = parse::socket(&listen_text).ok_or(ConfigError::Listen(listen_text))?;
+        let public_url = parse::public_url(&self.public_url.unwrap_or_else(|| format!("http://{listen}")))?;
         let data_dir = self.data_dir.unwrap_or_else(|| PathBuf::from("vestibule-data"));
         let database = match self.database_url {
             None => DatabaseUrl::Sqlite(data_dir.join("vestibule.sqlite")),
@@ -202,36 +237,23 @@ impl Written {
                 Some((SmtpUrl::parse(&url)?, from))
             }
         };
-        let trusted_proxies = networks(&self.trusted_proxies.unwrap_or_default())?;
+        let trusted_proxies = parse::networks(&self.trusted_proxies.unwrap_or_default())?;
         let key_file = self.key_file.unwrap_or_else(|| data_dir.join("key"));
-        Ok(Config { listen, public_url, data_dir, key_file, database, smtp, trusted_proxies })
-    }
-}
-
-fn public_url(text: &str) -> Result<Url, ConfigError> {
-    let wrong = || ConfigError::PublicUrl(text.to_owned());
-    let url = Url::parse(text).map_err(|_| wrong())?;
-    let plain = url.path() == "/"
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && url.username().is_empty()
-        && url.password().is_none();
-    if !plain || !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(wrong());
-    }
-    Ok(url)
-}
-
-fn networks(list: &str) -> Result<Vec<IpNet>, ConfigError> {
-    list.split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .map(|part| {
-            part.parse()
-                .or_else(|_| part.parse::<IpAddr>().map(IpNet::from))
-                .map_err(|_| ConfigError::TrustedProxies(part.to_owned()))
+        Ok(Config {
+            listen,
+            public_url,
+            data_dir,
+            key_file,
+            database,
+            smtp,
+            trusted_proxies,
+            metrics_listen: parse::given(self.metrics_listen)
+                .map(|text| parse::socket(&text).ok_or(ConfigError::MetricsListen(text)))
+                .transpose()?,
+            log_format: parse::log_format(parse::given(self.log_format).as_deref())?,
+            otlp_endpoint: parse::given(self.otlp_endpoint).map(|text| parse::collector(&text)).transpose()?,
         })
-        .collect()
+    }
 }
 
 impl Config {
@@ -288,92 +310,12 @@ impl Config {
             ("smtp_url", self.smtp.as_ref().map(|(url, _)| url.shown()).unwrap_or_default()),
             ("mail_from", self.smtp.as_ref().map(|(_, from)| from.to_string()).unwrap_or_default()),
             ("trusted_proxies", proxies.join(",")),
+            ("metrics_listen", self.metrics_listen.map(|address| address.to_string()).unwrap_or_default()),
+            ("log_format", if self.log_format == LogFormat::Json { "json" } else { "text" }.to_owned()),
+            ("otlp_endpoint", self.otlp_endpoint.as_ref().map(ToString::to_string).unwrap_or_default()),
         ]
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn written(change: impl FnOnce(&mut Written)) -> Result<Config, ConfigError> {
-        let mut written = Written::default();
-        change(&mut written);
-        written.parse()
-    }
-
-    #[test]
-    fn with_nothing_configured_the_defaults_are_those_of_the_contract() {
-        let config = written(|_| {}).unwrap();
-        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-        assert_eq!(config.origin(), "http://127.0.0.1:8080");
-        assert_eq!(config.database.file(), Some(Path::new("vestibule-data/vestibule.sqlite")));
-        assert_eq!(config.key_file, Path::new("vestibule-data/key"));
-        assert!(config.smtp.is_none() && config.trusted_proxies.is_empty());
-    }
-
-    #[test]
-    fn a_public_url_has_no_path() {
-        for wrong in
-            ["https://id.acme.com/sso", "ftp://acme.com", "id.acme.com", "https://a@acme.com", "https://acme.com/?x"]
-        {
-            assert!(written(|w| w.public_url = Some(wrong.to_owned())).is_err(), "{wrong}");
-        }
-        assert_eq!(
-            written(|w| w.public_url = Some("https://ID.Acme.com:443/".to_owned())).unwrap().origin(),
-            "https://id.acme.com"
-        );
-    }
-
-    #[test]
-    fn the_default_public_url_has_the_port_that_the_system_chose() {
-        let listening = "127.0.0.1:4711".parse().unwrap();
-        let config = |public_url: Option<&str>| {
-            written(|w| {
-                w.listen = Some("127.0.0.1:0".to_owned());
-                w.public_url = public_url.map(str::to_owned);
-            })
-        };
-        assert_eq!(config(None).unwrap().listening_on(listening).origin(), "http://127.0.0.1:4711");
-        assert_eq!(config(Some("https://a.co")).unwrap().listening_on(listening).origin(), "https://a.co");
-    }
-
-    #[test]
-    fn cookies_are_secure_on_https_and_on_loopback() {
-        let secure = |url: &str| written(|w| w.public_url = Some(url.to_owned())).unwrap().secure_cookies();
-        assert!(secure("https://id.acme.com") && secure("http://localhost:8080") && secure("http://[::1]:8080"));
-        assert!(!secure("http://id.acme.com"));
-    }
-
-    #[test]
-    fn an_unknown_key_is_an_error_in_the_file_and_in_the_environment() {
-        assert!(toml::from_str::<Written>("lissten = '1.2.3.4:80'").is_err());
-        assert!(Written::check_names(["VESTIBULE_SMTP", "PATH"]).is_err());
-        assert!(Written::check_names(["VESTIBULE_SMTP_URL", "PATH"]).is_ok());
-    }
-
-    #[test]
-    fn flags_stand_over_the_environment_and_the_file() {
-        let file = toml::from_str::<Written>(
-            "listen = '1.1.1.1:1'\nmail_from = 'a@b.co'\ntrusted_proxies = ['10.0.0.0/8', '::1']",
-        )
-        .unwrap();
-        let flags = Written { listen: Some("2.2.2.2:2".to_owned()), ..Written::default() };
-        let config = flags.over(file).parse().unwrap();
-        assert_eq!(config.listen.to_string(), "2.2.2.2:2");
-        assert_eq!(config.trusted_proxies.len(), 2);
-    }
-
-    #[test]
-    fn mail_needs_a_sender() {
-        assert!(matches!(written(|w| w.smtp_url = Some("smtp://x".to_owned())), Err(ConfigError::MailFrom)));
-    }
-
-    #[test]
-    fn a_database_server_is_shown_without_its_password() {
-        let config = written(|w| w.database_url = Some("postgres://u:secret@h/d".to_owned())).unwrap();
-        assert!(config.shown().iter().any(|(_, value)| value == "postgres://u:…@h:5432/d"));
-        let error = written(|w| w.database_url = Some("mysql://u:secret@h/d".to_owned())).err().unwrap().to_string();
-        assert!(error.contains("postgres://") && !error.contains("secret"), "{error}");
-    }
-}
+mod tests;
