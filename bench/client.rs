@@ -36,17 +36,29 @@ impl Client {
         self.send(&get(path))
     }
 
+    /// A page's words.
+    pub fn text(&mut self, path: &str) -> String {
+        String::from_utf8_lossy(&self.exchange(&get(path)).body).into_owned()
+    }
+
     pub fn send(&mut self, request: &str) -> u16 {
+        self.exchange(request).status
+    }
+
+    pub fn exchange(&mut self, request: &str) -> Answer {
         self.stream.get_mut().write_all(request.as_bytes()).expect("sent");
         let mut line = String::new();
         self.stream.read_line(&mut line).expect("a status line");
         let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-        let mut length = 0;
+        let (mut length, mut headers) = (0, Vec::new());
         loop {
             line.clear();
             self.stream.read_line(&mut line).expect("a header");
             if line == "\r\n" || line.is_empty() {
                 break;
+            }
+            if let Some((name, value)) = line.split_once(':') {
+                headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
             }
             if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
                 length = value.trim().parse().expect("a length");
@@ -54,7 +66,22 @@ impl Client {
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).expect("a body");
-        status
+        Answer { status, headers, body }
+    }
+}
+
+/// An answer, for who needs more than its status.
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The cookies that it sets, as a browser sends them back.
+    pub fn cookies(&self) -> String {
+        let set = self.headers.iter().filter(|(name, _)| name == "set-cookie");
+        set.filter_map(|(_, value)| value.split(';').next()).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -74,13 +101,23 @@ impl Answers {
 
 /// Lets `clients` send one request after the other for a while.
 pub fn load(port: u16, clients: usize, span: Duration, request: impl Fn(usize, usize) -> String + Sync) -> Answers {
+    load_over(&[port], clients, span, request)
+}
+
+/// The same, each client at one of several servers.
+pub fn load_over(
+    ports: &[u16],
+    clients: usize,
+    span: Duration,
+    request: impl Fn(usize, usize) -> String + Sync,
+) -> Answers {
     let until = Instant::now() + span;
     let all = std::sync::Mutex::new(Answers::default());
     std::thread::scope(|scope| {
         for person in 0..clients {
             let (all, request) = (&all, &request);
             scope.spawn(move || {
-                let mut client = Client::connect(port);
+                let mut client = Client::connect(ports[person % ports.len()]);
                 let mut own = Answers::default();
                 let mut turn = 0;
                 while Instant::now() < until {

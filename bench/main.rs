@@ -8,6 +8,8 @@
 )]
 
 mod client;
+mod database;
+mod scale;
 mod server;
 mod timing;
 mod yardstick;
@@ -23,6 +25,7 @@ mod values {
 use std::time::{Duration, Instant};
 
 use client::{Client, load};
+use database::On;
 use server::Server;
 
 const SPAN: Duration = Duration::from_secs(6);
@@ -36,8 +39,15 @@ fn main() {
         return;
     }
     println!("{}", machine());
-    let sections: [(&str, fn()); 4] =
-        [("size", size), ("hashing", hashing), ("pages", pages), ("timing", timing::differences)];
+    let sections: [(&str, fn()); 7] = [
+        ("size", size),
+        ("hashing", hashing),
+        ("pages", pages),
+        ("timing", timing::differences),
+        ("statements", scale::statements),
+        ("scale", scale::scale),
+        ("replicas", replicas),
+    ];
     let asked: Vec<_> = sections.iter().filter(|(name, _)| arguments.iter().any(|word| word == name)).collect();
     for (_, measure) in if asked.is_empty() { sections.iter().collect() } else { asked } {
         measure();
@@ -59,7 +69,7 @@ fn row(what: &str, measured: &str, wanted: &str, holds: bool) {
 fn size() {
     let megabytes = std::fs::metadata(server::binary()).expect("the binary").len() as f64 / 1024.0 / 1024.0;
     row("release binary", &format!("{megabytes:.1} MiB"), "< 30 MiB", megabytes < 30.0);
-    let folder = Server::seed(1);
+    let folder = Server::seed(On::Sqlite, 1);
     let mut times: Vec<f64> = (0..7).map(|_| Server::start(&folder).first_answer.as_secs_f64() * 1000.0).collect();
     times.sort_by(f64::total_cmp);
     row(
@@ -78,8 +88,15 @@ fn size() {
 
 /// Sign-ins and set-passwords against a bare Argon2id loop; the join page beside them.
 fn hashing() {
+    for on in On::all() {
+        hashing_on(on);
+    }
+}
+
+fn hashing_on(on: On) {
+    let name = on.name();
     // Setting a password ends every other link of that person, so that each one needs somebody of its own.
-    let folder = Server::seed(SETTING);
+    let folder = Server::seed(on, SETTING);
     let server = Server::start(&folder);
     let idle = server.probe(&folder.link, SPAN);
     let mut bare = yardstick::bare_hashes(SPAN);
@@ -96,15 +113,25 @@ fn hashing() {
     let flood = probing.join().expect("the probe");
     bare = bare.midpoint(yardstick::bare_hashes(SPAN));
     row(
-        "sign-ins per second against a bare loop",
+        &format!("sign-ins per second against a bare loop, {name}"),
         &format!("{rate:.1} of {bare:.1} = {:.0} %", 100.0 * rate / bare),
         ">= 90 %",
         rate >= 0.9 * bare,
     );
-    row("sign-ins answered with a fault", &signed_in.faults().to_string(), "0", signed_in.faults() == 0);
+    row(
+        &format!("sign-ins answered with a fault, {name}"),
+        &signed_in.faults().to_string(),
+        "0",
+        signed_in.faults() == 0,
+    );
     let bound = (10.0 * idle.p99).max(25.0);
     let measured = format!("p50 {:.2} ms, p99 {:.2} ms; idle p99 {:.2} ms", flood.p50, flood.p99, idle.p99);
-    row("join page while hashing is saturated", &measured, &format!("p99 <= {bound:.0} ms"), flood.p99 <= bound);
+    row(
+        &format!("join page while hashing is saturated, {name}"),
+        &measured,
+        &format!("p99 <= {bound:.0} ms"),
+        flood.p99 <= bound,
+    );
 
     let resets = std::sync::Mutex::new(folder.reset_links(SETTING));
     let started = Instant::now();
@@ -114,7 +141,7 @@ fn hashing() {
     });
     let rate = set.count(303) as f64 / started.elapsed().as_secs_f64().max(SPAN.as_secs_f64());
     row(
-        "passwords set per second against a bare loop",
+        &format!("passwords set per second against a bare loop, {name}"),
         &format!("{rate:.1} of {bare:.1} = {:.0} %", 100.0 * rate / bare),
         ">= 90 %",
         rate >= 0.9 * bare,
@@ -123,7 +150,7 @@ fn hashing() {
 
 /// The join page against a bare handler that renders the same template from memory, in turns.
 fn pages() {
-    let folder = Server::seed(1);
+    let folder = Server::seed(On::Sqlite, 1);
     let server = Server::start(&folder);
     let bare = yardstick::Process::start();
     let mut ratios = Vec::new();
@@ -143,4 +170,29 @@ fn pages() {
         ">= 25 %, aim 50 %",
         median >= 25.0,
     );
+}
+
+/// Two servers on one database against one, on the same two cores: sign-ins, and beginning registrations.
+fn replicas() {
+    for on in On::all().into_iter().filter(|on| *on == On::Postgres) {
+        let folder = Server::seed(on, PEOPLE);
+        let measure = |ports: &[u16]| {
+            let signed_in = client::load_over(ports, PEOPLE, SPAN, |person, _| {
+                let body = format!("email=person{person}%40acme.com&password=seven+purple+herons+dance");
+                client::form("/o/acme/login", &body, person)
+            });
+            signed_in.count(303) as f64 / SPAN.as_secs_f64()
+        };
+        let (mut ones, mut twos) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let one = Server::start(&folder);
+            ones.push(measure(&[one.port]));
+            let two = Server::start(&folder);
+            twos.push(measure(&[one.port, two.port]));
+        }
+        ones.sort_by(f64::total_cmp);
+        twos.sort_by(f64::total_cmp);
+        let measured = format!("{:.1} against {:.1} a second", twos[1], ones[1]);
+        row("sign-ins through two servers against one", &measured, ">= 97 %", twos[1] >= 0.97 * ones[1]);
+    }
 }

@@ -20,17 +20,18 @@ use vestibule::{
     platform::{
         App,
         config::Written,
-        db::Db,
+        db::{Db, query},
         hashing::{Hashing, Strength},
         keys::Keys,
         limits::Tallies,
         mail::Mailer,
         tokens::{self, NewToken, Purpose},
+        web::paging::place_by_text,
     },
-    values::{Clock, OrganizationId, Password, Randomness, ServerId, UserId},
+    values::{Clock, MessageId, OrganizationId, Password, Randomness, ServerId, UserId},
 };
 
-use super::client::Client;
+use super::{client::Client, database::On};
 
 pub fn binary() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_vestibule"))
@@ -40,9 +41,11 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
-/// A data folder with an organization and its people.
+/// A data folder, or a database on a server, with an organization and its people.
 pub struct Folder {
     pub folder: TempDir,
+    /// The database where it is on a server.
+    pub url: Option<String>,
     pub link: String,
     pub runtime: tokio::runtime::Runtime,
     pub app: App,
@@ -53,6 +56,7 @@ pub struct Folder {
 pub struct Server {
     child: Child,
     pub port: u16,
+    metrics: u16,
     pub first_answer: Duration,
 }
 
@@ -63,20 +67,28 @@ pub struct Probe {
 }
 
 impl Server {
-    /// A folder with so many people, `person0@acme.com` and on, who share one password.
-    pub fn seed(people: usize) -> Folder {
+    /// So many people, `person0@acme.com` and on, who share one password.
+    pub fn seed(on: On, people: usize) -> Folder {
         let folder = tempfile::tempdir().expect("a folder");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let (app, organization, link, people) = runtime.block_on(fill(folder.path().to_owned(), people));
-        Folder { folder, link, runtime, app, organization, people }
+        let url = runtime.block_on(on.fresh());
+        let (app, organization, link, people) = runtime.block_on(fill(folder.path().to_owned(), url.clone(), people));
+        Folder { folder, url, link, runtime, app, organization, people }
     }
 
     pub fn start(folder: &Folder) -> Self {
-        let port = free_port();
+        let (port, metrics) = (free_port(), free_port());
         let started = Instant::now();
-        let child = Command::new(binary())
+        let mut command = Command::new(binary());
+        if let Some(url) = &folder.url {
+            command.env("VESTIBULE_DATABASE_URL", url);
+        }
+        let child = command
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--trusted-proxies", "127.0.0.1"])
+            .args(["--metrics-listen", &format!("127.0.0.1:{metrics}")])
             .env("VESTIBULE_DATA_DIR", folder.folder.path())
+            // Several servers on one database are reached by one address.
+            .env("VESTIBULE_PUBLIC_URL", "http://127.0.0.1:8080")
             .env("RUST_LOG", "warn")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -87,7 +99,7 @@ impl Server {
             std::thread::sleep(Duration::from_millis(1));
         }
         assert_eq!(Client::connect(port).get(&folder.link), 200);
-        Self { child, port, first_answer: started.elapsed() }
+        Self { child, port, metrics, first_answer: started.elapsed() }
     }
 
     /// Resident memory in MiB.
@@ -99,6 +111,13 @@ impl Server {
             .find(|line| line.starts_with("VmRSS:"))
             .expect("VmRSS");
         line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).expect("KiB") / 1024.0
+    }
+
+    /// Statements sent to the database since the start.
+    pub fn statements(&self) -> u64 {
+        let text = Client::connect(self.metrics).text("/metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix("vestibule_database_statements_total "));
+        line.and_then(|count| count.parse().ok()).expect("a count")
     }
 
     pub fn probe(&self, path: &str, span: Duration) -> Probe {
@@ -128,8 +147,8 @@ pub fn probe(port: u16, path: &str, span: Duration) -> Probe {
     Probe { p50: times[times.len() / 2], p99: times[times.len() * 99 / 100] }
 }
 
-async fn fill(data_dir: PathBuf, people: usize) -> (App, OrganizationId, String, Vec<UserId>) {
-    let written = Written { data_dir: Some(data_dir), ..Written::default() };
+async fn fill(data_dir: PathBuf, url: Option<String>, people: usize) -> (App, OrganizationId, String, Vec<UserId>) {
+    let written = Written { data_dir: Some(data_dir), database_url: url, ..Written::default() };
     let config = written.parse().expect("settings");
     let randomness = Randomness::System;
     let keys = Keys::open(&config.key_file, &randomness).expect("a key");
@@ -191,5 +210,52 @@ impl Folder {
             tx.commit().await.expect("a commit");
             links
         })
+    }
+
+    /// A link that sets the password of the manager, mia@acme.com.
+    pub fn manager_link(&self) -> String {
+        self.runtime.block_on(async {
+            let email = "mia@acme.com".parse().expect("an address");
+            let user =
+                users::by_address(&self.app.db, self.organization, &email).await.expect("no fault").expect("a manager");
+            let mut tx = self.app.db.write().await.expect("a write");
+            let subject = user.id.subject();
+            let new = NewToken { purpose: Purpose::BreakGlass, organization: self.organization, subject };
+            let link = format!("/reset/{}", tokens::issue_shown(&mut tx, new).await.expect("a token").expose());
+            tx.commit().await.expect("a commit");
+            link
+        })
+    }
+
+    /// The link of the message that was written last, which a mail would carry.
+    pub fn newest_confirmation(&self) -> String {
+        self.runtime.block_on(async {
+            let sql = "select id from messages where kind = 'confirmation' order by id desc limit 1";
+            let (message,): (MessageId,) = query(sql).one(&self.app.db).await.expect("a message");
+            format!("/confirm/{}", tokens::token_of(&self.app, message).expose())
+        })
+    }
+
+    /// The place in the list of users after so many.
+    pub fn place_of_user(&self, after: i64) -> String {
+        self.runtime.block_on(async {
+            let sql =
+                "select email_key, id from users where organization_id = $1 order by email_key, id limit 1 offset $2";
+            let (address, id): (String, UserId) =
+                query(sql).bind(self.organization).bind(after).one(&self.app.db).await.expect("a user");
+            place_by_text(&address, id)
+        })
+    }
+
+    /// More organizations on the same server, each with a manager.
+    pub fn more_organizations(&self, count: u32) {
+        self.runtime.block_on(async {
+            for n in 0..count {
+                let (name, slug) = (format!("Organization {n}"), format!("organization-{n}"));
+                let manager = format!("mia@organization-{n}.example").parse().expect("an address");
+                let (name, slug) = (name.parse().expect("a name"), slug.parse().expect("a slug"));
+                set_up::create_from_command_line(&self.app, &name, &slug, manager).await.expect("no fault");
+            }
+        });
     }
 }

@@ -2,21 +2,29 @@
 
 use std::time::Instant;
 
-use super::{client::Client, client::form, row, server::Server};
+use super::{client::Client, client::form, database::On, row, server::Server};
 
 const SAMPLES: usize = 1_000;
 const WARM_UP: usize = 50;
 
 /// Known and unknown addresses in turn, at every anonymous door.
 pub fn differences() {
-    let folder = Server::seed(SAMPLES + WARM_UP);
+    for on in On::all() {
+        differences_on(on);
+    }
+}
+
+fn differences_on(on: On) {
+    let folder = Server::seed(on, SAMPLES + WARM_UP);
     let server = Server::start(&folder);
     let link = folder.link.clone();
-    compare(&server, "beginning a registration", 3.0, |address| (link.clone(), format!("email={address}")));
-    compare(&server, "asking for a new password", 3.0, |address| {
+    compare(&server, &format!("beginning a registration, {}", on.name()), 3.0, |address| {
+        (link.clone(), format!("email={address}"))
+    });
+    compare(&server, &format!("asking for a new password, {}", on.name()), 3.0, |address| {
         ("/o/acme/forgot-password".to_owned(), format!("email={address}"))
     });
-    compare(&server, "signing in with a wrong password", 3.0, |address| {
+    compare(&server, &format!("signing in with a wrong password, {}", on.name()), 3.0, |address| {
         ("/o/acme/login".to_owned(), format!("email={address}&password=not+the+password+at+all"))
     });
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A throw-away PostgreSQL for the tests, from Debian's package, on a port that is free. It keeps nothing: no fsync.
+# A throw-away PostgreSQL for the tests, from Debian's package, on a port that is free. It keeps nothing: no fsync, unless
+# DURABLE=1 says that what it acknowledges must last, as for a measurement.
 #   server.sh start FOLDER    makes it, starts it, prints its URL
 #   server.sh stop FOLDER     stops it and removes everything
 #   server.sh again FOLDER    starts it again after it was stopped by hand
@@ -23,8 +24,10 @@ free_port() {
 
 run() {
 	local port=$1
+	local lasting="-c fsync=off -c full_page_writes=off -c synchronous_commit=off"
+	[ -z "${DURABLE:-}" ] || lasting=""
 	as_server "$programs/pg_ctl" -D "$folder/data" -l "$folder/log" -w -s start -o "-p $port -k $folder -c listen_addresses=127.0.0.1 \
-		-c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_connections=400 -c shared_buffers=128MB -c ssl=on"
+		$lasting -c max_connections=400 -c shared_buffers=${SHARED_BUFFERS:-128MB} -c ssl=on"
 }
 
 case $act in
