@@ -107,7 +107,10 @@ pub async fn run(app: App, mut stop: tokio::sync::watch::Receiver<bool>) {
             () = app.db.woken() => {}
             () = tokio::time::sleep(PULSE) => {}
             _ = writing.tick() => report("writing counts", write_tallies(&app).await),
-            _ = cleaning.tick() => report("cleaning up", clean_up(&app).await),
+            _ = cleaning.tick() => {
+                report("cleaning up", clean_up(&app).await);
+                report("following a new key", links::follow_key_in_use(&app).await);
+            }
             // Changed, or the sender is gone: both mean stop.
             _ = stop.changed() => break,
         }

@@ -84,7 +84,7 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Opti
 }
 
 /// The names of the environment's settings; anything else that begins with `VESTIBULE_` is a mistake.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 10] = [
     "VESTIBULE_LISTEN",
     "VESTIBULE_PUBLIC_URL",
     "VESTIBULE_DATA_DIR",
@@ -93,6 +93,9 @@ const NAMES: [&str; 8] = [
     "VESTIBULE_SMTP_URL",
     "VESTIBULE_MAIL_FROM",
     "VESTIBULE_TRUSTED_PROXIES",
+    // Of `vestibule copy` alone.
+    "VESTIBULE_COPY_FROM",
+    "VESTIBULE_COPY_TO",
 ];
 
 /// The settings, parsed.

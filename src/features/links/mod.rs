@@ -61,8 +61,14 @@ pub async fn find(app: &App, code: &str) -> Result<Option<Found>, Fault> {
     if code.len() > 64 || !code.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Ok(None);
     }
-    let hash = app.keys.mac(Purpose::LinkCode, &[code.as_bytes()]);
-    LOOKED_UP.ask(hash.clone(), || store::find(&app.db, hash.clone())).await
+    loop {
+        let hashes = app.keys.macs(Purpose::LinkCode, &[code.as_bytes()]);
+        let found = LOOKED_UP.ask(hashes.concat(), || store::find(&app.db, hashes.clone())).await?;
+        // A key that was added meanwhile may have made the hash anew.
+        if found.is_some() || app.keys.macs(Purpose::LinkCode, &[code.as_bytes()]) == hashes {
+            return Ok(found);
+        }
+    }
 }
 
 /// The path of the organization's own link, opened for display: `/join/…`.
@@ -83,6 +89,46 @@ pub async fn replace_own(app: &App, tx: &mut Tx, by: &Authority) -> Result<Strin
     let (_, code) = new_code(app, tx, by.organization, link).await?;
     audit::record(tx, by.organization, &by.actor, Happened::to(EventKind::LinkReplaced, link)).await?;
     Ok(format!("/join/{code}"))
+}
+
+/// Codes made anew in one write.
+const BATCH: i64 = 500;
+
+/// Follows a new key: seals and hashes every code anew that an older key made, while servers work, and lets the
+/// database be known by the newest key then. How many codes there were. Stopped halfway, it goes on another time.
+pub async fn follow_key(app: &App) -> Result<u64, Fault> {
+    let (mut made, mut after) = (0, None);
+    let newest = app.keys.newest();
+    loop {
+        let mut tx = app.db.write().await?;
+        let page = store::codes_after(&mut tx, after, BATCH).await?;
+        for (id, hash, sealed) in &page {
+            after = Some(*id);
+            if newest.made(hash) && newest.made(sealed) {
+                continue;
+            }
+            let bound = id_bytes(*id);
+            let code = app.keys.open_sealed(Purpose::LinkDisplay, &bound, sealed)?;
+            let anew =
+                (newest.mac(Purpose::LinkCode, &[code.as_slice()]), newest.seal(Purpose::LinkDisplay, &bound, &code)?);
+            store::replace_code_hash(&mut tx, *id, anew).await?;
+            made += 1;
+        }
+        tx.commit().await?;
+        if page.is_empty() {
+            break;
+        }
+    }
+    app.keys.turn(&app.db).await?;
+    Ok(made)
+}
+
+/// Follows a new key whose moment has come, where there is one.
+pub async fn follow_key_in_use(app: &App) -> Result<(), Fault> {
+    if app.keys.are_several() && app.keys.newest().from() <= app.db.now() {
+        follow_key(app).await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ mod store;
 use std::time::Duration;
 
 pub use extract::{Manager, Member, current};
-pub use store::{Session, end, end_all_of, is_known_browser, know_browser, list_of, write_seen};
+pub use store::{Session, end, end_all_of, end_everybodys, is_known_browser, know_browser, list_of, write_seen};
 
 use super::users::{Role, User};
 use crate::{
