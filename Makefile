@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test tools format lint rust browser bench
+.PHONY: help run test tools format lint rust postgres browser bench
 
 help: ## Show what there is
 	@sed -nE 's/^([a-z]+):.*## /\1\t/p' Makefile | expand -t 10
@@ -11,17 +11,19 @@ help: ## Show what there is
 run: ## Start the server; it prints the address where the first organization is set up
 	cargo run --release -- serve
 
-test: tools format lint rust browser ## Format, lints, tests, stories in a browser
-	@rust=$$(awk '/^test result: ok/ { n += $$4 } END { print n }' target/rust-tests.log)
-	browser=$$(sed -nE 's/^.*pass ([0-9]+)$$/\1/p' target/browser-tests.log | tail -n 1)
+test: tools format lint rust postgres browser ## Format, lints, tests and stories in a browser, on SQLite and on PostgreSQL
+	@rust=$$(awk '/^test result: ok/ { n += $$4 } END { print n }' target/rust-tests.log target/postgres-tests.log)
+	browser=$$(awk '/pass [0-9]+$$/ { n += $$NF } END { print n }' target/browser-tests.log)
 	echo "test summary: $$rust tests in Rust and $${browser:-0} stories in a browser passed, 0 failed"
 
-# Debian names. Elsewhere have Rust (the version in Cargo.toml), Node.js 18 or later, npm and Chromium.
+# Debian names. Elsewhere have Rust (the version in Cargo.toml), Node.js 18 or later, npm, Chromium and PostgreSQL 15 or later.
 tools:
 	@missing=()
 	command -v cc >/dev/null || missing+=(gcc libc6-dev)
 	command -v node >/dev/null || missing+=(nodejs)
 	command -v npm >/dev/null || missing+=(npm)
+	command -v openssl >/dev/null || missing+=(openssl)
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
 	[ -n "$${CHROMIUM:-}" ] || command -v chromium >/dev/null || missing+=(chromium)
 	if [ $${#missing[@]} -gt 0 ]; then
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -44,14 +46,23 @@ rust:
 	@mkdir -p target
 	RUST_BACKTRACE=0 cargo test --locked 2>&1 | tee target/rust-tests.log
 
+# The same stories on a PostgreSQL of their own, which is thrown away.
+postgres:
+	@mkdir -p target
+	folder=$$(mktemp -d)
+	trap 'tests/postgres/server.sh stop "$$folder"' EXIT
+	export TEST_POSTGRES=$$(tests/postgres/server.sh start "$$folder")
+	RUST_BACKTRACE=0 cargo test --locked --test it 2>&1 | tee target/postgres-tests.log
+
 # The stories start target/debug/vestibule, which the tests in Rust have built.
 browser:
-	@mkdir -p target && : > target/browser-tests.log
-	if grep -q '"test":' tests/browser/package.json; then
-		cd tests/browser
-		npm ci --no-audit --no-fund
-		npm test 2>&1 | tee ../../target/browser-tests.log
-	fi
+	@mkdir -p target
+	folder=$$(mktemp -d)
+	trap 'tests/postgres/server.sh stop "$$folder"' EXIT
+	(cd tests/browser && npm ci --no-audit --no-fund)
+	npm test --prefix tests/browser 2>&1 | tee target/browser-tests.log
+	export TEST_POSTGRES=$$(tests/postgres/server.sh start "$$folder")
+	npm test --prefix tests/browser 2>&1 | tee -a target/browser-tests.log
 
 bench: ## Measure speed and size against yardsticks (bench/README.md)
 	cargo build --release

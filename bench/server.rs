@@ -27,7 +27,7 @@ use vestibule::{
         mail::Mailer,
         tokens::{self, NewToken, Purpose},
     },
-    values::{Clock, OrganizationId, Password, Randomness, UserId},
+    values::{Clock, OrganizationId, Password, Randomness, ServerId, UserId},
 };
 
 use super::client::Client;
@@ -136,12 +136,14 @@ async fn fill(data_dir: PathBuf, people: usize) -> (App, OrganizationId, String,
     let db = Db::open(&config.database, Clock::running(), randomness.clone()).await.expect("a database");
     keys.check(&db, &config.key_file).await.expect("the same key");
     let app = App {
+        server: ServerId::new(db.now(), randomness.bytes()),
         hashing: Hashing::start(1, Strength::standard(), randomness.clone()),
         db,
         keys: Arc::new(keys),
         config: Arc::new(config),
         mailer: Mailer::Portal,
         tallies: Arc::new(Tallies::default()),
+        trying: Arc::default(),
         randomness,
     };
     let (name, slug, manager) =

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::{
     features::{
         account, address_changes,
@@ -9,8 +11,8 @@ use crate::{
         invitations, join, links, sessions, settings, sign_in, users,
     },
     platform::{
-        App, Fault,
-        db::Tx,
+        App, Fault, chores,
+        db::{CLEANED_AT_ONCE, Tx},
         limits,
         mail::{
             Kind, Mail,
@@ -23,8 +25,6 @@ use crate::{
 
 /// How often the worker looks by itself; what is written wakes it at once.
 const PULSE: Duration = Duration::from_secs(5);
-/// How often what was gathered in memory is written.
-const WRITE_EVERY: Duration = Duration::from_mins(1);
 /// How often what has grown old is forgotten.
 const CLEAN_EVERY: Duration = Duration::from_hours(1);
 
@@ -65,9 +65,12 @@ pub async fn words(app: &App, message: &Message) -> Result<Option<Mail>, Fault> 
 
 /// Works off what was asked for, and delivers everything that is due now.
 pub async fn deliver(app: &App) -> Result<(), Fault> {
+    deliver_until(app, || false).await
+}
+
+async fn deliver_until(app: &App, stopped: impl Fn() -> bool) -> Result<(), Fault> {
     sign_in::work_off(app).await?;
-    while delivery::deliver_due(app, &Letters).await? {}
-    Ok(())
+    delivery::deliver_due(app, &Letters, stopped).await
 }
 
 /// Writes what was gathered in memory: sessions used, forms shown.
@@ -77,45 +80,148 @@ pub async fn write_tallies(app: &App) -> Result<(), Fault> {
         return Ok(());
     }
     let mut tx = app.db.write().await?;
-    sessions::write_seen(&mut tx, &seen).await?;
     links::write_shown(&mut tx, &shown).await?;
+    let users_seen = sessions::write_seen(&mut tx, &seen).await?;
+    tx.commit().await?;
+    let mut tx = app.db.write().await?;
+    for (user, at) in users_seen {
+        users::mark_seen(&mut tx, user, at).await?;
+    }
     tx.commit().await
 }
 
 /// Forgets what has grown old. Nothing waits for it: every expiry is asked when something is used.
 pub async fn clean_up(app: &App) -> Result<(), Fault> {
-    let mut tx = app.db.write().await?;
-    tokens::clean_up(&mut tx).await?;
-    limits::clean_up(&mut tx).await?;
-    outbox::clean_up(&mut tx).await?;
-    sessions::clean_up(&mut tx).await?;
-    users::clean_up(&mut tx).await?;
-    join::clean_up(&mut tx).await?;
-    invitations::clean_up(&mut tx).await?;
-    address_changes::clean_up(&mut tx).await?;
-    tx.commit().await
+    for what in Old::ALL {
+        while forget(app, *what).await? >= CLEANED_AT_ONCE.unsigned_abs() {}
+    }
+    Ok(())
 }
 
-/// Works until it is told to stop; what is in hand is finished first.
-pub async fn run(app: App, mut stop: tokio::sync::watch::Receiver<bool>) {
-    report("freeing what was in hand", outbox::free_leases(&app).await);
-    let mut writing = tokio::time::interval(WRITE_EVERY);
-    let mut cleaning = tokio::time::interval(CLEAN_EVERY);
-    loop {
-        report("delivering mail", deliver(&app).await);
-        tokio::select! {
-            () = app.db.woken() => {}
-            () = tokio::time::sleep(PULSE) => {}
-            _ = writing.tick() => report("writing counts", write_tallies(&app).await),
-            _ = cleaning.tick() => {
-                report("cleaning up", clean_up(&app).await);
-                report("following a new key", links::follow_key_in_use(&app).await);
+/// Forgets some of it, in one short write. How many rows.
+async fn forget(app: &App, what: Old) -> Result<u64, Fault> {
+    let mut tx = app.db.write().await?;
+    let forgotten = match what {
+        Old::Tokens => tokens::clean_up(&mut tx).await?,
+        Old::Limits => limits::clean_up(&mut tx).await?,
+        Old::Messages => outbox::clean_up(&mut tx).await?,
+        Old::Sessions => sessions::clean_up(&mut tx).await?,
+        Old::Bars => users::clean_up(&mut tx).await?,
+        Old::Registrations => join::clean_up(&mut tx).await?,
+        Old::Invitations => invitations::clean_up(&mut tx).await?,
+        Old::AddressChanges => address_changes::clean_up(&mut tx).await?,
+    };
+    tx.commit().await?;
+    Ok(forgotten)
+}
+
+/// What grows old.
+#[derive(Debug, Clone, Copy)]
+enum Old {
+    Tokens,
+    Limits,
+    Messages,
+    Sessions,
+    Bars,
+    Registrations,
+    Invitations,
+    AddressChanges,
+}
+
+impl Old {
+    const ALL: &'static [Self] = &[
+        Self::Tokens,
+        Self::Limits,
+        Self::Messages,
+        Self::Sessions,
+        Self::Bars,
+        Self::Registrations,
+        Self::Invitations,
+        Self::AddressChanges,
+    ];
+}
+
+/// Of all servers on one database one cleans up, once in [`CLEAN_EVERY`].
+async fn clean_up_in_turn(app: &App) -> Result<(), Fault> {
+    let Some(turn) = chores::take(app, "clean-up", CLEAN_EVERY).await? else { return Ok(()) };
+    clean_up(app).await?;
+    chores::done(app, turn).await
+}
+
+/// Works until it is told to stop; what is in hand is finished first. Each kind of work goes at its own pace, so that a
+/// mail server that hangs holds up nothing else.
+pub async fn run(app: App, stop: watch::Receiver<bool>) {
+    if !app.db.is_shared() {
+        report("freeing what was in hand", outbox::free_leases(&app).await);
+    }
+    let stopping = stop.clone();
+    let delivering = async {
+        let mut stop = stop.clone();
+        while goes_on(&stopping) {
+            report("delivering mail", deliver_until(&app, || !goes_on(&stopping)).await);
+            tokio::select! {
+                () = app.db.woken() => {}
+                () = tokio::time::sleep(PULSE) => {}
+                // Changed, or the sender is gone: both mean stop.
+                _ = stop.changed() => {}
             }
-            // Changed, or the sender is gone: both mean stop.
-            _ = stop.changed() => break,
+        }
+    };
+    tokio::join!(
+        delivering,
+        Work::WriteCounts.again_and_again(&app, stop.clone()),
+        Work::CleanUp.again_and_again(&app, stop.clone()),
+        Work::ShareCounts.again_and_again(&app, stop.clone()),
+        Work::SetClock.again_and_again(&app, stop.clone()),
+    );
+    report("writing counts", write_tallies(&app).await);
+}
+
+/// What is done now and then.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    WriteCounts,
+    CleanUp,
+    ShareCounts,
+    SetClock,
+}
+
+impl Work {
+    const fn pause(self) -> Duration {
+        match self {
+            Self::WriteCounts => Duration::from_mins(1),
+            Self::CleanUp => Duration::from_mins(10),
+            Self::ShareCounts => Duration::from_secs(1),
+            Self::SetClock => Duration::from_secs(10),
         }
     }
-    report("writing counts", write_tallies(&app).await);
+
+    async fn run(self, app: &App) {
+        match self {
+            Self::WriteCounts => report("writing counts", write_tallies(app).await),
+            Self::CleanUp => {
+                report("cleaning up", clean_up_in_turn(app).await);
+                report("following a new key", links::follow_key_in_use(app).await);
+            }
+            Self::ShareCounts => report("sharing counts", limits::shared::share(app).await),
+            Self::SetClock => report("setting the clock", app.db.set_clock().await),
+        }
+    }
+
+    async fn again_and_again(self, app: &App, mut stop: watch::Receiver<bool>) {
+        let mut ticking = tokio::time::interval(self.pause());
+        ticking.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticking.tick() => self.run(app).await,
+                _ = stop.changed() => return,
+            }
+        }
+    }
+}
+
+fn goes_on(stopping: &watch::Receiver<bool>) -> bool {
+    !*stopping.borrow() && stopping.has_changed().is_ok()
 }
 
 fn report(what: &str, outcome: Result<(), Fault>) {

@@ -35,7 +35,7 @@ use crate::{
         limits::Tallies,
         mail::{Mailer, smtp::Smtp},
     },
-    values::{Clock, Randomness, Slug},
+    values::{Clock, Randomness, ServerId, Slug},
 };
 use out::Out;
 
@@ -241,12 +241,14 @@ async fn open(config: Config, mailer: Mailer, hash_threads: usize) -> Result<App
     };
     keys.check(&db, key_file).await?;
     Ok(App {
+        server: ServerId::new(db.now(), randomness.bytes()),
         hashing: Hashing::start(hash_threads, Strength::standard(), randomness.clone()),
         db,
         keys: Arc::new(keys),
         config: Arc::new(config),
         mailer,
         tallies: Arc::new(Tallies::default()),
+        trying: Arc::default(),
         randomness,
     })
 }

@@ -1,5 +1,6 @@
 //! The platform: database, web, mail, keys, limits, hashing. It knows the values and names no feature.
 
+pub mod chores;
 pub mod config;
 pub mod db;
 pub mod hashing;
@@ -12,11 +13,13 @@ pub mod web;
 
 use std::sync::Arc;
 
-use crate::values::{Randomness, RequestId, Secret};
+use crate::values::{Randomness, RequestId, Secret, ServerId};
 
 /// Everything that a request or a worker may need. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
+    /// This process among those that work on the same database.
+    pub server: ServerId,
     /// The database.
     pub db: db::Db,
     /// The settings, read once.
@@ -29,6 +32,8 @@ pub struct App {
     pub mailer: mail::Mailer,
     /// What is counted in memory and written in batches.
     pub tallies: Arc<limits::Tallies>,
+    /// Who is trying a password at this moment.
+    pub trying: Arc<limits::failures::Trying>,
     /// Where randomness comes from outside a write.
     pub randomness: Randomness,
 }

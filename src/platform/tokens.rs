@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     App, Fault,
-    db::{Db, FromRow, Target, Tx, query},
+    db::{CLEANED_AT_ONCE, Db, FromRow, Target, Tx, query},
     keys::Purpose as KeyPurpose,
 };
 use crate::values::{
@@ -379,10 +379,13 @@ pub async fn try_code(app: &App, tx: &mut Tx, subject: SubjectId, code: &Confirm
 }
 
 /// Forgets tokens that ended or grew old long ago. Until then their links say why they no longer work.
-pub async fn clean_up(tx: &mut Tx) -> Result<(), Fault> {
+pub async fn clean_up(tx: &mut Tx) -> Result<u64, Fault> {
     let long_ago = tx.now - 90 * DAY;
-    query("delete from tokens where created_at < $1").bind(long_ago).execute(tx).await?;
-    Ok(())
+    query("delete from tokens where digest in (select digest from tokens where created_at < $1 limit $2)")
+        .bind(long_ago)
+        .bind(CLEANED_AT_ONCE)
+        .execute(tx)
+        .await
 }
 
 /// How long a code lives, in minutes, for the words of a mail.

@@ -1,6 +1,6 @@
 //! Ids: uuid v7, each knowing what it identifies. Shown as a kind and 26 Crockford characters.
 
-use std::{fmt, hash, marker::PhantomData, str::FromStr};
+use std::{cmp::Ordering, fmt, hash, marker::PhantomData, str::FromStr};
 
 use uuid::Uuid;
 
@@ -53,6 +53,16 @@ impl<K> PartialEq for Id<K> {
     }
 }
 impl<K> Eq for Id<K> {}
+impl<K> PartialOrd for Id<K> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<K> Ord for Id<K> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
 impl<K> hash::Hash for Id<K> {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {
         self.0.hash(state);

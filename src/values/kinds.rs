@@ -25,6 +25,7 @@ kinds! {
     RecoveryRequest RecoveryRequestId "rec" "somebody's asking for a new password"
     Registration RegistrationId "reg" "a registration"
     Request RequestId "req" "one request, in logs and audit events"
+    Server ServerId "srv" "one running server"
     Session SessionId "ses" "a session"
     Subject SubjectId "sub" "whatever a token or a message is about; its purpose or kind says what"
     User UserId "usr" "a user"

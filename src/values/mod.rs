@@ -23,7 +23,7 @@ pub use id::{Id, Kind};
 pub use invalid::Invalid;
 pub use kinds::{
     AddressChangeId, AuditEventId, InvitationId, LinkCodeId, LinkId, MessageId, OrganizationId, RecoveryRequestId,
-    RegistrationId, RequestId, SessionId, SubjectId, UserId,
+    RegistrationId, RequestId, ServerId, SessionId, SubjectId, UserId,
 };
 pub use name::{FullName, OrganizationName};
 pub use password::{Password, PersonalWords};

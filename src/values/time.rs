@@ -220,7 +220,7 @@ mod tests {
         let later = clock.now_after(10_000_010);
         assert_eq!(
             later,
-            Timestamp::from_micros(0) + HOUR + Duration::from_micros(9_995_000),
+            Timestamp::from_micros(0) + HOUR + Duration::from_millis(9_995),
             "and goes on, a little late"
         );
     }

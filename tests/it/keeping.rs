@@ -30,11 +30,6 @@ async fn sign_in(server: &Server, email: &str) -> NetBrowser {
     browser
 }
 
-async fn open(place: &Place) -> Db {
-    let url = DatabaseUrl::Sqlite(place.data().join("vestibule.sqlite"));
-    Db::open(&url, Clock::running(), Randomness::System).await.unwrap()
-}
-
 /// A one-time link that sets a password, from the command line.
 async fn recovery_link(place: &Place) -> String {
     let made = place.ask(&["user", "recover", "--org", "acme", "mia@acme.com", "--json"]).await;
@@ -44,7 +39,7 @@ async fn recovery_link(place: &Place) -> String {
 
 #[tokio::test]
 async fn a_backup_is_made_while_the_server_serves_and_put_back_without_what_was_open() {
-    let place = Place::new();
+    let place = Place::with_a_file();
     let mut server = place.serve().await;
     let (mut manager, link) = server.acme().await;
     let unused = recovery_link(&place).await;
@@ -86,7 +81,7 @@ async fn a_backup_is_made_while_the_server_serves_and_put_back_without_what_was_
 
 #[tokio::test]
 async fn what_was_open_in_a_backup_is_kept_open_where_that_is_asked_for() {
-    let place = Place::new();
+    let place = Place::with_a_file();
     let mut server = place.serve().await;
     let (manager, _) = server.acme().await;
     let link = recovery_link(&place).await;
@@ -102,7 +97,7 @@ async fn what_was_open_in_a_backup_is_kept_open_where_that_is_asked_for() {
 
 #[tokio::test]
 async fn only_a_whole_backup_of_this_server_is_put_back() {
-    let place = Place::new();
+    let place = Place::with_a_file();
     let mut server = place.serve().await;
     server.acme().await;
     let good = place.path("good").to_str().unwrap().to_owned();
@@ -128,7 +123,7 @@ async fn only_a_whole_backup_of_this_server_is_put_back() {
     let newer = write("newer", &bytes);
     make_newer(&newer).await;
     assert_refused(&restore(&newer).await, "was made by a newer version of Vestibule (schema 99");
-    let other = Place::new();
+    let other = Place::with_a_file();
     other.ask(&["org", "create", "--name", "Other", "--slug", "other", "--manager", "otto@other.com"]).await;
     let foreign = place.path("foreign").to_str().unwrap().to_owned();
     other.ask(&["backup", &foreign]).await;
@@ -189,18 +184,18 @@ async fn every_table_is_copied_and_none_is_forgotten() {
 
 #[tokio::test]
 async fn an_installation_moves_to_postgresql_and_back_and_nobody_notices() {
-    let Some(url) = database::fresh().await else {
+    let Some(url) = database::fresh() else {
         eprintln!("skipped: it needs both databases; set TEST_POSTGRES");
         return;
     };
-    let place = Place::new();
+    let place = Place::with_a_file();
     let mut server = place.serve().await;
     let (manager, link) = server.acme().await;
     for n in 0..4 {
         place.ask(&["user", "create", "--org", "acme", &format!("p{n}@acme.com")]).await;
     }
     // More than two batches of them.
-    let many = open(&place).await;
+    let many = place.database().await;
     let mut tx = many.write().await.unwrap();
     for _ in 0..1_203 {
         query("insert into counters (key_hash, count, began_at, last_at) values ($1, 1, $2, $2)")
@@ -252,14 +247,14 @@ async fn sign_in_with(server: &Server, password: &str) -> NetBrowser {
 
 #[tokio::test]
 async fn a_copy_goes_into_an_empty_database_of_the_same_key_only() {
-    let place = Place::new();
+    let place = Place::with_a_file();
     place.ask(&["org", "create", "--name", "Acme", "--slug", "acme", "--manager", "mia@acme.com"]).await;
     let from = format!("sqlite:{}", place.data().join("vestibule.sqlite").display());
     let to = format!("sqlite:{}", place.path("to.sqlite").display());
     let copy = async |from: &str, to: &str| place.run(&["copy", "--from", from, "--to", to]).await;
     assert_refused(&copy("sqlite:nowhere", &to).await, "there is no installation of Vestibule in sqlite:nowhere");
     assert_refused(&copy("sqlite:", &to).await, "must be sqlite:PATH or postgres://");
-    let other = Place::new();
+    let other = Place::with_a_file();
     other.ask(&["org", "create", "--name", "Other", "--slug", "other", "--manager", "otto@other.com"]).await;
     let foreign = format!("sqlite:{}", other.data().join("vestibule.sqlite").display());
     assert_refused(&copy(&foreign, &to).await, "was made with another key");
@@ -270,7 +265,7 @@ async fn a_copy_goes_into_an_empty_database_of_the_same_key_only() {
 
 #[tokio::test]
 async fn the_schema_is_brought_up_to_date_and_only_looked_at_where_that_is_asked_for() {
-    let place = Place::new();
+    let place = Place::with_a_file();
     assert_refused(&place.run(&["migrate"]).await, "there is no database");
     place.ask(&["org", "create", "--name", "Acme", "--slug", "acme", "--manager", "mia@acme.com"]).await;
     let newest = objects(&place.ask(&["migrate", "--check", "--json"]).await).remove(0)["to"].as_i64().unwrap();
@@ -280,8 +275,8 @@ async fn the_schema_is_brought_up_to_date_and_only_looked_at_where_that_is_asked
     for command in [&["migrate"][..], &["migrate", "--check"]] {
         assert_refused(&place.run(command).await, "was made by a newer version of Vestibule (schema 99");
     }
-    if let Some(url) = database::fresh().await {
-        let empty = Place::new().with("VESTIBULE_DATABASE_URL", &url);
+    if let Some(url) = database::fresh() {
+        let empty = Place::with_a_file().with("VESTIBULE_DATABASE_URL", &url);
         assert_refused(
             &empty.run(&["migrate", "--check"]).await,
             &format!("the schema is 0 and this version works with {newest}"),

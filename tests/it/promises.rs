@@ -45,7 +45,7 @@ async fn a_stolen_database_holds_no_usable_secret() {
     secrets.push(acme.link.rsplit('/').next().unwrap().to_owned());
     secrets.push(PASSWORD.to_owned());
     assert!(secrets.len() >= 9, "{}", secrets.len());
-    let mut dump = Vec::new();
+    let mut dump = crate::support::database::dump(&app.app.config.database).await;
     for file in std::fs::read_dir(&app.app.config.data_dir).unwrap() {
         let path = file.unwrap().path();
         if path != app.app.config.key_file {

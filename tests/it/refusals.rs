@@ -31,7 +31,7 @@ async fn assert_all_refused(place: &Place, whys: &[&str]) {
 #[tokio::test]
 async fn a_url_that_is_none_is_refused_without_its_password() {
     for wrong in ["mysql://door:geheim@127.0.0.1/d", "door.sqlite", "sqlite:", "postgres://door:geheim@[nowhere/d"] {
-        let place = Place::new().with("VESTIBULE_DATABASE_URL", wrong);
+        let place = Place::with_a_file().with("VESTIBULE_DATABASE_URL", wrong);
         for command in [&SERVE[..], &["org", "list"]] {
             let ran = place.run(command).await;
             assert_refused(&ran, &["database_url must be sqlite:PATH or postgres://"]);
@@ -43,7 +43,7 @@ async fn a_url_that_is_none_is_refused_without_its_password() {
 
 #[tokio::test]
 async fn a_password_among_the_arguments_is_refused() {
-    let place = Place::new();
+    let place = Place::with_a_file();
     let url = "postgres://door:geheim@127.0.0.1/d";
     let flag = format!("--database-url={url}");
     for command in
@@ -60,38 +60,38 @@ async fn a_password_among_the_arguments_is_refused() {
 async fn a_server_that_nobody_answers_for_is_named() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("postgres://door:geheim@127.0.0.1:{port}/d");
-    let place = Place::new().with("VESTIBULE_DATABASE_URL", &url);
+    let place = Place::with_a_file().with("VESTIBULE_DATABASE_URL", &url);
     assert_all_refused(&place, &[&format!("no PostgreSQL server answers at postgres://door:…@127.0.0.1:{port}/d")])
         .await;
 }
 
 #[tokio::test]
 async fn a_wrong_password_or_name_is_told_apart_from_a_server_that_is_away() {
-    let Some(url) = database::fresh().await else {
+    let Some(url) = database::fresh() else {
         eprintln!("skipped: it needs PostgreSQL; set TEST_POSTGRES");
         return;
     };
     let wrong = url.replacen("door:door@", "door:geheim@", 1);
     assert_ne!(wrong, url);
-    let place = Place::new().with("VESTIBULE_DATABASE_URL", &wrong);
+    let place = Place::with_a_file().with("VESTIBULE_DATABASE_URL", &wrong);
     assert_all_refused(&place, &["PostgreSQL does not let this user in", "Check the user and the password"]).await;
     let nowhere = format!("{}/nowhere", url.rsplit_once('/').unwrap().0);
-    let place = Place::new().with("VESTIBULE_DATABASE_URL", &nowhere);
+    let place = Place::with_a_file().with("VESTIBULE_DATABASE_URL", &nowhere);
     assert_all_refused(&place, &["there is no such database", "createdb"]).await;
 }
 
 #[tokio::test]
 async fn a_user_without_rights_is_told_which() {
-    let Some(url) = database::fresh().await else {
+    let Some(url) = database::fresh() else {
         eprintln!("skipped: it needs PostgreSQL; set TEST_POSTGRES");
         return;
     };
     let role = format!("guest_{}", std::process::id());
     database::run(&format!("create role {role} login password 'guest'")).await;
     let guest = url.replacen("door:door@", &format!("{role}:guest@"), 1);
-    let place = Place::new().with("VESTIBULE_DATABASE_URL", &guest);
+    let place = Place::with_a_file().with("VESTIBULE_DATABASE_URL", &guest);
     assert_all_refused(&place, &["lacks rights", "grant it create on the schema public"]).await;
-    let owner = Place::new().with("VESTIBULE_DATABASE_URL", &url);
+    let owner = Place::with_a_file().with("VESTIBULE_DATABASE_URL", &url);
     assert_refused(&owner.run(&["migrate", "--check"]).await, &["the schema is 0"]);
 }
 
@@ -121,7 +121,7 @@ impl Drop for ReadOnly<'_> {
 
 #[tokio::test]
 async fn a_disk_that_takes_no_writes_is_named_before_anybody_is_told_that_it_runs() {
-    let place = Place::new();
+    let place = Place::with_a_file();
     place.ask(&["org", "create", "--name", "Acme", "--slug", "acme", "--manager", "mia@acme.com"]).await;
     let data = place.data();
     let Some(bound) = ReadOnly::bind(&data) else {
@@ -140,7 +140,7 @@ async fn a_disk_that_takes_no_writes_is_named_before_anybody_is_told_that_it_run
 
 #[tokio::test]
 async fn a_data_folder_of_a_newer_version_is_left_as_it_is() {
-    let place = Place::new();
+    let place = Place::with_a_file();
     place.ask(&["org", "create", "--name", "Acme", "--slug", "acme", "--manager", "mia@acme.com"]).await;
     let file = place.data().join("vestibule.sqlite");
     make_newer(file.to_str().unwrap()).await;
@@ -153,7 +153,7 @@ async fn a_data_folder_of_a_newer_version_is_left_as_it_is() {
 
 #[tokio::test]
 async fn a_second_server_on_one_file_is_refused_and_the_first_goes_on() {
-    let place = Place::new();
+    let place = Place::with_a_file();
     let mut server = place.serve().await;
     let (mut manager, _) = server.acme().await;
     assert_refused(&place.run(&SERVE).await, &["another server works on", "Stop it first"]);
@@ -165,7 +165,7 @@ async fn a_second_server_on_one_file_is_refused_and_the_first_goes_on() {
 
 #[tokio::test]
 async fn a_database_whose_key_file_is_gone_gets_no_new_one() {
-    let place = Place::new();
+    let place = Place::with_a_file();
     place.ask(&["org", "create", "--name", "Acme", "--slug", "acme", "--manager", "mia@acme.com"]).await;
     let key = place.data().join("key");
     fs::remove_file(&key).unwrap();
@@ -175,7 +175,7 @@ async fn a_database_whose_key_file_is_gone_gets_no_new_one() {
 
 #[tokio::test]
 async fn what_keeps_a_file_does_not_work_on_postgresql_and_says_what_does() {
-    let place = Place::new().with("VESTIBULE_DATABASE_URL", "postgres://door@127.0.0.1:1/d");
+    let place = Place::with_a_file().with("VESTIBULE_DATABASE_URL", "postgres://door@127.0.0.1:1/d");
     for command in [&["backup", "b"], &["restore", "b"]] {
         assert_refused(&place.run(command).await, &["works on SQLite", "pg_dump"]);
     }

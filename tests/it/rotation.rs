@@ -142,26 +142,26 @@ async fn turn_under(place: Place, rotate: &[&str]) {
 
 #[tokio::test]
 async fn a_key_is_turned_while_the_server_serves() {
-    turn_under(Place::new(), &["key", "rotate", "--json"]).await;
+    turn_under(Place::with_a_file(), &["key", "rotate", "--json"]).await;
 }
 
 #[tokio::test]
 async fn a_key_is_turned_while_two_servers_share_its_file() {
-    let Some(url) = database::fresh().await else {
+    let Some(url) = database::fresh() else {
         eprintln!("skipped: it needs PostgreSQL; set TEST_POSTGRES");
         return;
     };
-    let place = Place::new().with("VESTIBULE_DATABASE_URL", &url);
+    let place = Place::with_a_file().with("VESTIBULE_DATABASE_URL", &url);
     turn_under(place, &["key", "rotate", "--shared-file", "--json"]).await;
 }
 
 #[tokio::test]
 async fn a_key_is_added_before_it_is_used_where_every_server_has_a_file_of_its_own() {
-    let Some(url) = database::fresh().await else {
+    let Some(url) = database::fresh() else {
         eprintln!("skipped: it needs PostgreSQL; set TEST_POSTGRES");
         return;
     };
-    let place = Place::new().with("VESTIBULE_DATABASE_URL", &url);
+    let place = Place::with_a_file().with("VESTIBULE_DATABASE_URL", &url);
     let mut one = place.serve().await;
     let (_, link) = one.acme().await;
     let second = tempfile::tempdir().unwrap();

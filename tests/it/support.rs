@@ -29,7 +29,7 @@ use vestibule::{
         limits::Tallies,
         mail::{Captured, Mail, Mailer},
     },
-    values::{Clock, Randomness, Timestamp},
+    values::{Clock, Randomness, ServerId, Timestamp},
     worker,
 };
 
@@ -84,12 +84,14 @@ impl TestApp {
         let db = Db::open(&config.database, clock.clone(), randomness.clone()).await.unwrap();
         keys.check(&db, &config.key_file).await.unwrap();
         let app = App {
+            server: ServerId::new(db.now(), randomness.bytes()),
             db,
             config: Arc::new(config),
             keys: Arc::new(keys),
             hashing: Hashing::start(1, strength, randomness.clone()),
             mailer,
             tallies: Arc::new(Tallies::default()),
+            trying: Arc::default(),
             randomness,
         };
         Self { app, clock, mail, _folder: folder }

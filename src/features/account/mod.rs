@@ -10,7 +10,7 @@ mod web_address;
 
 use super::{
     audit::{self, EventKind, Happened},
-    sessions::{self, Member, Started},
+    sessions::{self, Brought, Member, Started},
     sign_in::{self, SignInError},
     users::{self, User},
 };
@@ -76,9 +76,9 @@ impl From<SignInError> for AccountError {
     }
 }
 
-/// The user behind a session, asked again inside a write: a manager may have acted in the meantime.
+/// The user behind a session, asked again inside a write, and locked: a manager may have acted in the meantime.
 async fn own_user(tx: &mut Tx, member: &Member) -> Result<User, AccountError> {
-    users::by_id(tx, member.organization, member.user).await?.filter(User::is_active).ok_or(AccountError::SignedOut)
+    users::lock(tx, member.organization, member.user).await?.filter(User::is_active).ok_or(AccountError::SignedOut)
 }
 
 async fn must_be_password(app: &App, member: &Member, typed: &str) -> Result<(), AccountError> {
@@ -117,7 +117,7 @@ async fn change_password(
     sessions::end_all_of(&mut tx, user.id, None).await?;
     users::end_open_tokens(&mut tx, user.id).await?;
     sign_in::write_notice(app, &mut tx, &user).await?;
-    let started = sessions::start(&mut tx, &user, &member.visitor, None).await?;
+    let started = sessions::start(&mut tx, &user, &member.visitor, Brought::default()).await?;
     audit::record(&mut tx, member.organization, &member.actor(), Happened::to(EventKind::PasswordChanged, user.id))
         .await?;
     tx.commit().await?;

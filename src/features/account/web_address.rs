@@ -86,7 +86,7 @@ fn digest(app: &App, member: &Member, token: &str) -> Result<Digest, PageError> 
 
 /// 404, or 429 for who has tried too many.
 fn unknown(app: &App, member: &Member) -> PageError {
-    match app.tallies.unknown(&member.visitor.source(), app.db.now()) {
+    match app.tallies.unknown.count(&member.visitor.source(), app.db.now()) {
         Ok(()) => PageError::NotFound,
         Err(too_many) => too_many.into(),
     }

@@ -65,9 +65,9 @@ pub async fn end_open_of(tx: &mut Tx, user: UserId, why: ChangeEnd) -> Result<()
 
 /// Ends both links of a change: the one that confirms it and the one that stops it.
 pub async fn end_links(tx: &mut Tx, id: AddressChangeId) -> Result<(), Fault> {
+    outbox::drop_about(tx, id.subject()).await?;
     tokens::end_all(tx, Purpose::AddressConfirmation, id.subject()).await?;
-    tokens::end_all(tx, Purpose::AddressStop, id.subject()).await?;
-    outbox::drop_about(tx, id.subject()).await
+    tokens::end_all(tx, Purpose::AddressStop, id.subject()).await
 }
 
 /// Forgets every change of a user who is being deleted, and the addresses in its messages.

@@ -2,7 +2,7 @@ use super::{ChangeEnd, KEPT};
 use crate::{
     platform::{
         Fault,
-        db::{Db, FromRow, Target, Tx, query},
+        db::{CLEANED_AT_ONCE, Db, FromRow, Target, Tx, query},
     },
     values::{AddressChangeId, EmailAddress, OrganizationId, Timestamp, UserId, kinds},
 };
@@ -102,8 +102,11 @@ pub(super) async fn delete_of(tx: &mut Tx, user: UserId) -> Result<Vec<AddressCh
 }
 
 /// Forgets changes that began long ago.
-pub async fn clean_up(tx: &mut Tx) -> Result<(), Fault> {
+pub async fn clean_up(tx: &mut Tx) -> Result<u64, Fault> {
     let long_ago = tx.now - KEPT;
-    query("delete from address_changes where created_at < $1").bind(long_ago).execute(tx).await?;
-    Ok(())
+    query("delete from address_changes where id in (select id from address_changes where created_at < $1 limit $2)")
+        .bind(long_ago)
+        .bind(CLEANED_AT_ONCE)
+        .execute(tx)
+        .await
 }

@@ -40,30 +40,38 @@ pub async fn invite(
 ) -> Result<Invited, Fault> {
     let mut tx = app.db.write().await?;
     organizations::lock(&mut tx, by.organization).await?.ok_or(Fault::Data("an organization is gone"))?;
-    if let Some(user) = users::by_address(&mut tx, by.organization, address).await? {
+    let invited = invite_in(app, &mut tx, by, (manager, address, role)).await?;
+    tx.commit().await?;
+    Ok(invited)
+}
+
+/// The organization is locked.
+async fn invite_in(
+    app: &App,
+    tx: &mut Tx,
+    by: &Authority,
+    (manager, address, role): (Option<UserId>, &EmailAddress, Role),
+) -> Result<Invited, Fault> {
+    if let Some(user) = users::by_address(&mut *tx, by.organization, address).await? {
         return Ok(Invited::AlreadyUser { active: user.is_active() });
     }
-    if too_much_mail(app, &mut tx, manager, address).await? {
-        tx.commit().await?;
+    if too_much_mail(app, tx, manager, address).await? {
         return Ok(Invited::TooMuchMail);
     }
-    let pending = store::find_pending(&mut tx, by.organization, address).await?;
+    let pending = store::find_pending(tx, by.organization, address).await?;
     let (invitation, kind, outcome) = match pending {
         Some(pending) => {
-            store::renew(&mut tx, pending.id, role, manager).await?;
+            store::renew(tx, pending.id, role, manager).await?;
             (pending, EventKind::InvitationRenewed, Invited::AgainInvited)
         }
-        None => (
-            store::insert(&mut tx, by.organization, address, role, manager).await?,
-            EventKind::Invited,
-            Invited::Invited,
-        ),
+        None => {
+            (store::insert(tx, by.organization, address, role, manager).await?, EventKind::Invited, Invited::Invited)
+        }
     };
-    send(app, &mut tx, &invitation, manager).await?;
-    audit::name(&mut tx, by.organization, invitation.id.subject(), address.as_str()).await?;
+    send(app, tx, &invitation, manager).await?;
+    audit::name(tx, by.organization, invitation.id.subject(), address.as_str()).await?;
     let details = serde_json::json!({ "role": role.as_str() });
-    audit::record(&mut tx, by.organization, &by.actor, Happened::to(kind, invitation.id).with(details)).await?;
-    tx.commit().await?;
+    audit::record(tx, by.organization, &by.actor, Happened::to(kind, invitation.id).with(details)).await?;
     Ok(outcome)
 }
 
@@ -96,8 +104,8 @@ async fn too_much_mail(app: &App, tx: &mut Tx, manager: Option<UserId>, address:
 }
 
 async fn send(app: &App, tx: &mut Tx, invitation: &Invitation, manager: Option<UserId>) -> Result<(), Fault> {
-    tokens::end_all(tx, Purpose::Invitation, invitation.id.subject()).await?;
     outbox::drop_about(tx, invitation.id.subject()).await?;
+    tokens::end_all(tx, Purpose::Invitation, invitation.id.subject()).await?;
     let message = outbox::NewMessage {
         organization: invitation.organization_id,
         kind: Kind::Invitation,
@@ -117,15 +125,19 @@ async fn send(app: &App, tx: &mut Tx, invitation: &Invitation, manager: Option<U
 
 /// Sends a pending invitation again; the old token dies. `None` when it is not pending any more.
 pub async fn resend(app: &App, by: &Authority, manager: UserId, id: InvitationId) -> Result<Option<Invited>, Fault> {
-    let Some(invitation) = by_id(&app.db, by.organization, id).await?.filter(Invitation::is_open) else {
-        return Ok(None);
-    };
-    invite(app, by, Some(manager), &invitation.email, invitation.role).await.map(Some)
+    let mut tx = app.db.write().await?;
+    organizations::lock(&mut tx, by.organization).await?.ok_or(Fault::Data("an organization is gone"))?;
+    // Behind the lock: one that was revoked in the meantime is not made again.
+    let Some(invitation) = open_in(&mut tx, by.organization, id).await? else { return Ok(None) };
+    let invited = invite_in(app, &mut tx, by, (Some(manager), &invitation.email, invitation.role)).await?;
+    tx.commit().await?;
+    Ok(Some(invited))
 }
 
 /// Takes a pending invitation back: its link ends at once. `false` when it is not pending any more.
 pub async fn revoke(app: &App, by: &Authority, id: InvitationId) -> Result<bool, Fault> {
     let mut tx = app.db.write().await?;
+    organizations::lock(&mut tx, by.organization).await?.ok_or(Fault::Data("an organization is gone"))?;
     if !store::end(&mut tx, by.organization, id, InvitationEnd::Revoked, None).await? {
         return Ok(false);
     }
@@ -136,8 +148,8 @@ pub async fn revoke(app: &App, by: &Authority, id: InvitationId) -> Result<bool,
 }
 
 async fn end_links(tx: &mut Tx, id: InvitationId) -> Result<(), Fault> {
-    tokens::end_all(tx, Purpose::Invitation, id.subject()).await?;
-    outbox::drop_about(tx, id.subject()).await
+    outbox::drop_about(tx, id.subject()).await?;
+    tokens::end_all(tx, Purpose::Invitation, id.subject()).await
 }
 
 /// What an invitation makes of whoever accepts it now. Nobody grants more than they hold, and that is asked again
@@ -156,8 +168,8 @@ pub async fn role_now<'a>(on: impl Into<Target<'a>>, invitation: &Invitation) ->
 /// audit log.
 pub async fn forget_address(tx: &mut Tx, organization: OrganizationId, address: &EmailAddress) -> Result<(), Fault> {
     for id in store::delete_of_address(tx, organization, address).await? {
-        tokens::end_all(tx, Purpose::Invitation, id.subject()).await?;
         outbox::forget_about(tx, id.subject()).await?;
+        tokens::end_all(tx, Purpose::Invitation, id.subject()).await?;
         audit::erase_name(tx, id.subject()).await?;
     }
     Ok(())

@@ -3,7 +3,7 @@ use crate::{
     features::users::Role,
     platform::{
         Fault,
-        db::{Db, Target, Tx, query},
+        db::{CLEANED_AT_ONCE, Db, Target, Tx, query},
         tokens::Purpose,
     },
     values::{DAY, EmailAddress, InvitationId, OrganizationId, Timestamp, UserId, kinds},
@@ -180,8 +180,11 @@ pub(super) async fn delete_of_address(
 }
 
 /// Forgets invitations that ended long ago.
-pub async fn clean_up(tx: &mut Tx) -> Result<(), Fault> {
+pub async fn clean_up(tx: &mut Tx) -> Result<u64, Fault> {
     let long_ago = tx.now - 90 * DAY;
-    query("delete from invitations where ended_at < $1").bind(long_ago).execute(tx).await?;
-    Ok(())
+    query("delete from invitations where id in (select id from invitations where ended_at < $1 limit $2)")
+        .bind(long_ago)
+        .bind(CLEANED_AT_ONCE)
+        .execute(tx)
+        .await
 }

@@ -8,7 +8,7 @@ use crate::{
         invitations,
         links::{self, LinkState},
         organizations,
-        sessions::{self, Started},
+        sessions::{self, Brought, Started},
         users::{self, CameBy, NewUser, Proved, Role},
     },
     platform::{
@@ -92,10 +92,10 @@ pub async fn finish(
         return Err(JoinError::AlreadyUser);
     };
     store::set_user(&mut tx, registration.id, user.id).await?;
-    tokens::end_all(&mut tx, Purpose::Confirmation, registration.id.subject()).await?;
     outbox::drop_about(&mut tx, registration.id.subject()).await?;
+    tokens::end_all(&mut tx, Purpose::Confirmation, registration.id.subject()).await?;
     end_everything_of(&mut tx, &user, &Actor::visitor(visitor)).await?;
-    let started = sessions::start(&mut tx, &user, visitor, before).await?;
+    let started = sessions::start(&mut tx, &user, visitor, Brought { before, known: None }).await?;
     audit::record(
         &mut tx,
         user.organization_id,

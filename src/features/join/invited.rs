@@ -7,7 +7,7 @@ use crate::{
         audit::{self, Actor, EventKind, Happened},
         invitations::{self, Invitation},
         organizations::{self, Organization},
-        sessions::{self, Started},
+        sessions::{self, Brought, Started},
         users::{self, CameBy, NewUser, Proved},
     },
     platform::{
@@ -48,12 +48,11 @@ pub(super) async fn accept(
     visitor: &Visitor,
     before: Option<&Secret>,
 ) -> Result<Started, JoinError> {
-    look(app, digest).await?; // nobody hashes without a token
+    let organization = look(app, digest).await?.organization.id; // nobody hashes without a token
     let password_hash = app.hashing.hash(details.password, &visitor.source()).await?;
     let mut tx = app.db.write().await?;
-    let token: Token = tokens::use_up(&mut tx, Purpose::Invitation, digest).await?.ok_or(JoinError::TooOld)?;
-    let organization = token.organization_id.ok_or(JoinError::Unknown)?;
     organizations::lock(&mut tx, organization).await?.ok_or(JoinError::Unknown)?;
+    let token: Token = tokens::use_up(&mut tx, Purpose::Invitation, digest).await?.ok_or(JoinError::TooOld)?;
     let invitation =
         invitations::open_in(&mut tx, organization, token.subject_id.of()).await?.ok_or(JoinError::TooOld)?;
     let role = invitations::role_now(&mut tx, &invitation).await?;
@@ -72,7 +71,7 @@ pub(super) async fn accept(
         return Err(JoinError::AlreadyUser);
     };
     end_everything_of(&mut tx, &user, &Actor::visitor(visitor)).await?;
-    let started = sessions::start(&mut tx, &user, visitor, before).await?;
+    let started = sessions::start(&mut tx, &user, visitor, Brought { before, known: None }).await?;
     audit::record(&mut tx, organization, &Actor::user(user.id, visitor), Happened::to(EventKind::SignedIn, user.id))
         .await?;
     tx.commit().await?;

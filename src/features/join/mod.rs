@@ -20,6 +20,7 @@ use crate::{
         audit::{self, Actor, Authority, EventKind, Happened, Refused},
         invitations,
         links::{self, Found, LinkState},
+        organizations,
         users::{self, User},
     },
     platform::{
@@ -103,38 +104,39 @@ pub struct Begin {
 /// Begins a registration, or finds the one that this browser has begun with this address a moment ago.
 /// Answers the same for members, invited people and strangers.
 pub async fn begin(app: &App, link: &Found, begin: &Begin, visitor: &Visitor) -> Result<RegistrationId, JoinError> {
-    begin_with(app, link.code_id, begin, None, visitor).await
+    begin_with(app, link.code_id, link.organization_id, begin, None, visitor).await
 }
 
 async fn begin_with(
     app: &App,
     code: LinkCodeId,
+    organization: OrganizationId,
     begin: &Begin,
     instead_of: Option<&Registration>,
     visitor: &Visitor,
 ) -> Result<RegistrationId, JoinError> {
     let mut tx = app.db.write().await?;
-    // Asked inside the write: the link may have been replaced or switched off while this waited for its turn.
+    let counted = limits::count(app, &mut tx, Limit::BeginBySource, &[visitor.source().as_bytes()]).await?;
+    if let Err(too_many) = counted {
+        audit::count_refused(&mut tx, organization, Refused::TooMany).await?;
+        tx.commit().await?;
+        return Err(JoinError::TooMany(too_many));
+    }
+    // Asked behind the lock: the link may have been replaced or switched off while this waited for its turn, and
+    // whoever does that ends every registration that has begun before.
+    organizations::lock(&mut tx, organization).await?.ok_or(JoinError::Unknown)?;
     let link = &store::found_by(&mut tx, code).await?.ok_or(JoinError::Unknown)?;
     let state = if instead_of.is_some() { link.policy.state(tx.now) } else { link.state(tx.now) };
     if state != LinkState::Open {
         return Err(JoinError::Closed(state));
     }
-    let counted = limits::count(app, &mut tx, Limit::BeginBySource, &[visitor.source().as_bytes()]).await?;
-    if let Err(too_many) = counted {
-        audit::count_refused(&mut tx, link.organization_id, Refused::TooMany).await?;
-        tx.commit().await?;
-        return Err(JoinError::TooMany(too_many));
-    }
-    let link_is_hurried =
-        limits::count(app, &mut tx, Limit::BeginByLink, &[link.link_id.uuid().as_bytes()]).await?.is_err();
-    if let admission::Admission::Refused(refused) =
-        admission::admit(&mut tx, link.organization_id, &begin.address).await?
-    {
-        audit::count_refused(&mut tx, link.organization_id, Refused::Domain).await?;
+    if let admission::Admission::Refused(refused) = admission::admit(&mut tx, organization, &begin.address).await? {
+        audit::count_refused(&mut tx, organization, Refused::Domain).await?;
         tx.commit().await?;
         return Err(refused.into());
     }
+    let link_is_hurried =
+        limits::count(app, &mut tx, Limit::BeginByLink, &[link.link_id.uuid().as_bytes()]).await?.is_err();
     if let Some(old) = instead_of
         && !end(&mut tx, old, EndedWhy::AddressChanged, &Actor::visitor(visitor)).await?
     {
@@ -244,11 +246,15 @@ pub async fn change_address(
     begin: &Begin,
     visitor: &Visitor,
 ) -> Result<RegistrationId, JoinError> {
-    must_look_open(app, old).await?;
+    match must_look_open(app, old).await {
+        // The same form a moment ago: the write finds what it has begun.
+        Ok(()) | Err(JoinError::Ended(EndedWhy::AddressChanged)) => {}
+        Err(error) => return Err(error),
+    }
     if old.email.identity() == begin.address.identity() {
         return Ok(old.id);
     }
-    begin_with(app, old.link_code_id, begin, Some(old), visitor).await
+    begin_with(app, old.link_code_id, old.organization_id, begin, Some(old), visitor).await
 }
 
 /// `false` when it was over already.
@@ -256,11 +262,11 @@ async fn end(tx: &mut Tx, registration: &Registration, why: EndedWhy, actor: &Ac
     if !store::end(tx, registration.id, why).await? {
         return Ok(false);
     }
+    outbox::drop_about(tx, registration.id.subject()).await?;
     // Of a user who came another way the codes can still be tried, to no effect: who only guesses learns nothing.
     if why != EndedWhy::JoinedElsewhere {
         tokens::end_all(tx, Purpose::Confirmation, registration.id.subject()).await?;
     }
-    outbox::drop_about(tx, registration.id.subject()).await?;
     if registration.ended_why.is_some() {
         return Ok(true); // recorded when the user came
     }
@@ -293,18 +299,24 @@ pub async fn enter_code(
     must_look_open(app, registration).await?;
     let mut tx = app.db.write().await?;
     let (source, organization) = (visitor.source(), registration.organization_id);
-    let by_source = limits::check(app, &mut tx, Limit::WrongCodeBySource, &[source.as_bytes()]).await?;
-    let by_organization =
-        limits::check(app, &mut tx, Limit::WrongCodeByOrganization, &[organization.uuid().as_bytes()]).await?;
-    if by_source.is_err() || by_organization.is_err() {
-        return Ok(Entered::OpenTheLink);
+    let id = organization.uuid();
+    let limits: [(Limit, &[u8]); 2] =
+        [(Limit::WrongCodeBySource, source.as_bytes()), (Limit::WrongCodeByOrganization, id.as_bytes())];
+    // Counted before it is compared, and taken back where it is right: a thousand guesses at once are a thousand.
+    for (limit, of) in limits {
+        if limits::count(app, &mut tx, limit, &[of]).await?.is_err() {
+            return Ok(Entered::OpenTheLink);
+        }
     }
     let entered = match tokens::try_code(app, &mut tx, registration.id.subject(), code).await? {
-        CodeTried::Right { .. } if registration.ended_why.is_some() => {
-            tx.commit().await?;
-            return Err(JoinError::Ended(EndedWhy::JoinedElsewhere));
-        }
         CodeTried::Right { handed_over_by } => {
+            for (limit, of) in limits {
+                limits::take_back(app, &mut tx, limit, &[of]).await?;
+            }
+            if registration.ended_why.is_some() {
+                tx.commit().await?;
+                return Err(JoinError::Ended(EndedWhy::JoinedElsewhere));
+            }
             let secret = tx.new_secret();
             store::move_browser(&mut tx, browser, &secret.digest()).await?;
             store::confirm(&mut tx, registration.id, handed_over_by).await?;
@@ -313,14 +325,11 @@ pub async fn enter_code(
             Entered::Right(secret)
         }
         CodeTried::Wrong { left } => {
-            // Counted, whatever it says: the check above is what refuses.
-            let _ = limits::count(app, &mut tx, Limit::WrongCodeBySource, &[source.as_bytes()]).await?;
-            let _ =
-                limits::count(app, &mut tx, Limit::WrongCodeByOrganization, &[organization.uuid().as_bytes()]).await?;
             audit::count_refused(&mut tx, organization, Refused::Code).await?;
             Entered::Wrong(left)
         }
-        CodeTried::NoCode => Entered::NoCode,
+        // Nothing was compared, so that nothing counts.
+        CodeTried::NoCode => return Ok(Entered::NoCode),
     };
     tx.commit().await?;
     Ok(entered)
@@ -337,8 +346,8 @@ pub async fn end_everything_of(tx: &mut Tx, user: &User, actor: &Actor) -> Resul
 /// Forgets the registrations of an address whose user was deleted, and the messages about them.
 pub async fn forget_address(tx: &mut Tx, organization: OrganizationId, address: &EmailAddress) -> Result<(), Fault> {
     for id in store::delete_of_address(tx, organization, address).await? {
-        tokens::end_all(tx, Purpose::Confirmation, id.subject()).await?;
         outbox::forget_about(tx, id.subject()).await?;
+        tokens::end_all(tx, Purpose::Confirmation, id.subject()).await?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::{
     features::links::{Found, Policy},
     platform::{
         Fault,
-        db::{Db, Target, Tx, query},
+        db::{CLEANED_AT_ONCE, Db, Target, Tx, query},
     },
     values::{DAY, Digest, Domain, EmailAddress, LinkCodeId, LinkId, OrganizationId, RegistrationId, UserId, kinds},
 };
@@ -236,18 +236,25 @@ pub(super) async fn delete_of_address(
 }
 
 /// Ends what has grown old, and forgets addresses that never became users a week later.
-pub async fn clean_up(tx: &mut Tx) -> Result<(), Fault> {
+pub async fn clean_up(tx: &mut Tx) -> Result<u64, Fault> {
     let now = tx.now;
-    query("update registrations set state = $1, ended_why = $2, ended_at = expires_at where ended_at is null and expires_at <= $3")
-        .bind(RegistrationState::Ended)
-        .bind(EndedWhy::Expired)
-        .bind(now)
-        .execute(&mut *tx)
-        .await?;
-    query("delete from registrations where state = $1 and ended_at < $2")
-        .bind(RegistrationState::Ended)
-        .bind(now - 7 * DAY)
-        .execute(tx)
-        .await?;
-    Ok(())
+    let ended = query(
+        "update registrations set state = $1, ended_why = $2, ended_at = expires_at
+          where id in (select id from registrations where ended_at is null and expires_at <= $3 limit $4) and ended_at is null",
+    )
+    .bind(RegistrationState::Ended)
+    .bind(EndedWhy::Expired)
+    .bind(now)
+    .bind(CLEANED_AT_ONCE)
+    .execute(&mut *tx)
+    .await?;
+    let forgotten = query(
+        "delete from registrations where id in
+           (select id from registrations where state = 'ended' and ended_at < $1 limit $2)",
+    )
+    .bind(now - 7 * DAY)
+    .bind(CLEANED_AT_ONCE)
+    .execute(tx)
+    .await?;
+    Ok(ended.max(forgotten))
 }

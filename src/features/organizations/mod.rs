@@ -5,7 +5,8 @@
 mod store;
 
 pub use store::{
-    Moved, Organization, any, by_id, by_slug, list, lock, moved_since, only_one, remember_public_url, save_settings,
+    Moved, Organization, any, by_id, by_slug, list, lock, lock_all, moved_since, only_one, remember_public_url,
+    save_settings,
 };
 
 use crate::{

@@ -85,6 +85,12 @@ pub async fn lock(tx: &mut Tx, id: OrganizationId) -> Result<Option<Organization
         .await
 }
 
+/// Locks the making of organizations until the end of this write: whether there is a first one decides about set-up.
+pub async fn lock_all(tx: &mut Tx) -> Result<(), Fault> {
+    query("update server set public_url = public_url where id = 1").execute(tx).await?;
+    Ok(())
+}
+
 /// Saves the settings if nobody else has since `version`; `None` when somebody has.
 pub async fn save_settings(
     tx: &mut Tx,

@@ -11,7 +11,7 @@ mod store;
 use std::time::Duration;
 
 pub use extract::{Manager, Member, current};
-pub use store::{Session, end, end_all_of, end_everybodys, is_known_browser, know_browser, list_of, write_seen};
+pub use store::{Candidate, Session, candidate, end, end_all_of, end_everybodys, list_of, write_seen};
 
 use super::users::{Role, User};
 use crate::{
@@ -47,17 +47,33 @@ impl Started {
     }
 }
 
-/// Starts a session with a new secret. A session that the browser had before ends: signing in to another
-/// organization replaces it, and a planted cookie is never adopted.
-pub async fn start(tx: &mut Tx, user: &User, visitor: &Visitor, before: Option<&Secret>) -> Result<Started, Fault> {
+/// What a browser brings when a session starts in it.
+#[derive(Default, Clone, Copy)]
+pub struct Brought<'a> {
+    /// The session that it has: it ends, since signing in to another organization replaces it.
+    pub before: Option<&'a Secret>,
+    /// Its mark, where it is known to have signed this very user in before.
+    pub known: Option<&'a Secret>,
+}
+
+/// Starts a session with a new secret: a planted cookie is never adopted.
+pub async fn start(
+    tx: &mut Tx,
+    user: &User,
+    visitor: &Visitor,
+    Brought { before, known }: Brought<'_>,
+) -> Result<Started, Fault> {
     if let Some(before) = before {
         store::end_by_secret(tx, &before.digest()).await?;
     }
     let session = tx.new_secret();
     let until = tx.now + LONGEST;
     store::insert(tx, user, &session.digest(), until, visitor).await?;
+    if let Some(known) = known {
+        return Ok(Started { session, known: known.clone() });
+    }
     let known = tx.new_secret();
-    know_browser(tx, user.id, &known.digest()).await?;
+    store::know_browser(tx, user.id, &known.digest()).await?;
     Ok(Started { session, known })
 }
 
@@ -67,7 +83,7 @@ pub fn is_fresh(password_at: Timestamp, now: Timestamp) -> bool {
 }
 
 /// Forgets sessions that have grown old, and browsers not seen for a year.
-pub async fn clean_up(tx: &mut Tx) -> Result<(), Fault> {
+pub async fn clean_up(tx: &mut Tx) -> Result<u64, Fault> {
     store::delete_old(tx, 7 * DAY, 365 * DAY).await
 }
 

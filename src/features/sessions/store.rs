@@ -1,10 +1,13 @@
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use crate::{
-    features::users::{self, Role, Status, User},
+    features::users::{Role, Status, User},
     platform::{
         Fault,
-        db::{Db, FromRow, Tx, query},
+        db::{CLEANED_AT_ONCE, Db, FromRow, Tx, query},
         web::Visitor,
     },
     values::{
@@ -48,10 +51,47 @@ pub(super) async fn insert(
     .bind(until)
     .bind(visitor.address.to_string())
     .bind(visitor.user_agent.as_str())
-    .execute(&mut *tx)
+    .execute(tx)
     .await?;
-    let now = tx.now;
-    users::mark_seen(tx, user.id, now).await
+    Ok(())
+}
+
+/// Who could sign in with an address: the user, the hash of their password, and whether this browser is known.
+#[derive(Debug, Clone, FromRow)]
+pub struct Candidate {
+    /// The user.
+    #[sqlx(flatten)]
+    pub user: User,
+    /// The hash of their password.
+    pub password_hash: Option<String>,
+    known: i64,
+}
+
+impl Candidate {
+    /// Whether this browser has signed this user in before.
+    pub const fn is_known_browser(&self) -> bool {
+        self.known > 0
+    }
+}
+
+/// Who could sign in with this address, from a browser with this mark.
+pub async fn candidate(
+    db: &Db,
+    organization: OrganizationId,
+    email: &EmailAddress,
+    known: Option<&Digest>,
+) -> Result<Option<Candidate>, Fault> {
+    query(
+        "select id, organization_id, email, full_name, role, status, password_hash is not null as has_password,
+                proved_how, proved_by, proved_at, came_by, created_at, deactivated_at, seen_at, password_hash,
+                (select count(*) from known_browsers k where k.user_id = users.id and k.digest = $3) as known
+           from users where organization_id = $1 and email_key = $2",
+    )
+    .bind(organization)
+    .bind(email.identity())
+    .bind(known.map(|digest| digest.bytes().to_vec()))
+    .optional(db)
+    .await
 }
 
 pub(super) async fn find(db: &Db, digest: &Digest) -> Result<Option<Living>, Fault> {
@@ -136,39 +176,45 @@ pub async fn know_browser(tx: &mut Tx, user: UserId, digest: &Digest) -> Result<
     Ok(())
 }
 
-/// Whether this browser has signed this user in before.
-pub async fn is_known_browser(db: &Db, user: UserId, digest: &Digest) -> Result<bool, Fault> {
-    let found: Option<(UserId,)> = query("select user_id from known_browsers where digest = $1 and user_id = $2")
-        .bind(digest)
-        .bind(user)
-        .optional(db)
-        .await?;
-    Ok(found.is_some())
-}
-
-/// Writes when sessions were used last, gathered in memory.
-pub async fn write_seen(tx: &mut Tx, seen: &HashMap<SessionId, Timestamp>) -> Result<(), Fault> {
+/// Writes when sessions were used last, gathered in memory. Whose they are: users are written apart, since whoever ends
+/// a user's sessions locks the user first.
+pub async fn write_seen(
+    tx: &mut Tx,
+    seen: &HashMap<SessionId, Timestamp>,
+) -> Result<BTreeMap<UserId, Timestamp>, Fault> {
+    // In one order for every server: two that write the same rows never wait for each other.
+    let seen: BTreeMap<SessionId, Timestamp> = seen.iter().map(|(id, at)| (*id, *at)).collect();
+    let mut users = BTreeMap::new();
     for (id, at) in seen {
         let user: Option<(UserId,)> =
             query("update sessions set seen_at = $1 where id = $2 and seen_at < $1 returning user_id")
-                .bind(*at)
-                .bind(*id)
+                .bind(at)
+                .bind(id)
                 .optional(&mut *tx)
                 .await?;
         if let Some((user,)) = user {
-            users::mark_seen(tx, user, *at).await?;
+            users.entry(user).and_modify(|last: &mut Timestamp| *last = at.max(*last)).or_insert(at);
         }
     }
-    Ok(())
+    Ok(users)
 }
 
-pub(super) async fn delete_old(tx: &mut Tx, unused: Duration, unknown: Duration) -> Result<(), Fault> {
+pub(super) async fn delete_old(tx: &mut Tx, unused: Duration, unknown: Duration) -> Result<u64, Fault> {
     let now = tx.now;
-    query("delete from sessions where expires_at < $1 or seen_at < $2")
-        .bind(now)
-        .bind(now - unused)
-        .execute(&mut *tx)
-        .await?;
-    query("delete from known_browsers where created_at < $1").bind(now - unknown).execute(tx).await?;
-    Ok(())
+    let sessions = query(
+        "delete from sessions where id in (select id from sessions where expires_at < $1 or seen_at < $2 limit $3)",
+    )
+    .bind(now)
+    .bind(now - unused)
+    .bind(CLEANED_AT_ONCE)
+    .execute(&mut *tx)
+    .await?;
+    let browsers = query(
+        "delete from known_browsers where digest in (select digest from known_browsers where created_at < $1 limit $2)",
+    )
+    .bind(now - unknown)
+    .bind(CLEANED_AT_ONCE)
+    .execute(tx)
+    .await?;
+    Ok(sessions.max(browsers))
 }

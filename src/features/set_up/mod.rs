@@ -9,7 +9,7 @@ use super::{
     admission::Admitted,
     audit::{self, Actor, EventKind, Happened},
     links, organizations,
-    sessions::{self, Started},
+    sessions::{self, Brought, Started},
     users::{self, CameBy, NewUser, Proved, ProvedHow, Role},
 };
 use crate::{
@@ -44,6 +44,7 @@ pub enum SetUpError {
 /// A fresh set-up address for this start; `None` once there is an organization.
 pub async fn address_for_this_start(app: &App) -> Result<Option<String>, Fault> {
     let mut tx = app.db.write().await?;
+    organizations::lock_all(&mut tx).await?;
     if organizations::any(&mut tx).await? {
         return Ok(None);
     }
@@ -73,6 +74,7 @@ async fn set_up(app: &App, token: &Digest, asked: SetUp, visitor: &Visitor) -> R
     look(app, token).await?;
     let password_hash = app.hashing.hash(asked.password, &visitor.source()).await?;
     let mut tx = app.db.write().await?;
+    organizations::lock_all(&mut tx).await?;
     tokens::use_up(&mut tx, Purpose::SetUp, token).await?.ok_or(SetUpError::Over)?;
     if organizations::any(&mut tx).await? {
         return Err(SetUpError::Over);
@@ -92,7 +94,7 @@ async fn set_up(app: &App, token: &Digest, asked: SetUp, visitor: &Visitor) -> R
         came_by_id: None,
     };
     let user = users::create(&mut tx, new, &actor).await?.ok_or(SetUpError::Over)?;
-    let started = sessions::start(&mut tx, &user, visitor, None).await?;
+    let started = sessions::start(&mut tx, &user, visitor, Brought::default()).await?;
     tx.commit().await?;
     Ok(started)
 }
@@ -122,6 +124,7 @@ pub async fn create_from_command_line(
     manager: EmailAddress,
 ) -> Result<Option<(OrganizationId, Secret)>, Fault> {
     let mut tx = app.db.write().await?;
+    organizations::lock_all(&mut tx).await?;
     let actor = Actor::command_line();
     let Some(organization) = create_organization(app, &mut tx, name, slug, &actor).await? else { return Ok(None) };
     let full_name = users::name_from_address(&manager);

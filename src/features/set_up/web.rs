@@ -107,7 +107,7 @@ fn over_page() -> PageError {
 
 /// An unknown token costs whoever guesses.
 fn over(app: &App, visitor: &Visitor) -> PageError {
-    match app.tallies.unknown(&visitor.source(), app.db.now()) {
+    match app.tallies.unknown.count(&visitor.source(), app.db.now()) {
         Ok(()) => over_page(),
         Err(too_many) => PageError::TooMany(too_many),
     }

@@ -1,8 +1,8 @@
 //! Sign-in with a password, and recovery.
 //!
 //! Address and password are compared the same way for everybody: known, unknown, deactivated. Failures in a row
-//! are counted for the address before the password is compared; from the tenth on each must wait, and after a
-//! hundred only a reset or a browser that is known lets in (NIST SP 800-63B section 3.2.2).
+//! are counted for the address; from the tenth on each must wait, and after a hundred only a reset or a browser that is
+//! known lets in (NIST SP 800-63B section 3.2.2).
 //!
 //! Tables: `recovery_requests`. Messages: `first password`, `recovery`, `password changed`.
 
@@ -19,15 +19,17 @@ pub use web::routes;
 use super::{
     audit::{self, Actor, EventKind, Happened, Refused},
     organizations::Organization,
-    sessions::{self, Started},
+    sessions::{self, Brought, Candidate, Started},
     users,
 };
 use crate::{
     platform::{
         App, Fault,
-        db::Tx,
         hashing::{Compared, HashError},
-        limits::{self, Limit, TooMany},
+        limits::{
+            self, Limit, TooMany,
+            failures::{self, Alone, Row, RowKey},
+        },
         web::{PageError, Visitor},
     },
     values::{EmailAddress, HOUR, Invalid, MINUTE, OrganizationId, Password, Secret, Timestamp},
@@ -83,18 +85,18 @@ pub async fn sign_in(
     attempt: Attempt,
     visitor: &Visitor,
 ) -> Result<Started, SignInError> {
-    let user = users::by_address(&app.db, organization.id, &attempt.email).await?.filter(users::User::is_active);
-    let row = row_of(app, organization.id, &attempt, user.as_ref()).await?;
-    may_try(app, &row, visitor).await?;
-    let stored = match &user {
-        Some(user) => users::find_secret(&app.db, user.id).await?,
-        None => None,
-    };
+    let mark = attempt.known.as_ref().map(Secret::digest);
+    let candidate = sessions::candidate(&app.db, organization.id, &attempt.email, mark.as_ref()).await?;
+    let candidate = candidate.filter(|candidate| candidate.user.is_active());
+    let known = attempt.known.as_ref().filter(|_| candidate.as_ref().is_some_and(Candidate::is_known_browser));
+    let row = row_of(app, organization.id, &attempt.email, known);
+    let admitted = may_try(app, &row, visitor).await?;
+    let stored = candidate.as_ref().and_then(|candidate| candidate.password_hash.clone());
     // A hash that must be made anew is made from the same password, after it is known to be right.
     let again = Password::parse_existing(attempt.password.expose()).ok();
-    let compared = compare(app, &row, attempt.password, stored.clone(), &visitor.source()).await?;
-    let (Some(user), true) = (user, compared != Compared::Wrong) else {
-        note_failure(app, organization.id, &visitor.source()).await?;
+    let compared = compare(app, &row, &admitted, attempt.password, stored.clone(), &visitor.source()).await?;
+    let (Some(Candidate { user, .. }), Some(stored), true) = (candidate, stored, compared != Compared::Wrong) else {
+        note_failure(app, organization.id, &row, &admitted, &visitor.source()).await?;
         return Err(SignInError::Mismatch);
     };
     let stronger = match (compared, again) {
@@ -104,15 +106,17 @@ pub async fn sign_in(
     let mut tx = app.db.write().await?;
     // Asked again inside the write: a manager may have deactivated this user in the meantime, or a reset may have ended
     // every session; then the password that was compared decides nothing, and the next try compares the new one.
-    let still = users::find_secret_of_active(&mut tx, user.id).await?.ok_or(SignInError::Mismatch)?;
-    if Some(still) != stored {
+    if !users::let_in(&mut tx, user.id, &stored).await? {
         return Err(SignInError::Busy);
     }
-    row.forget(app, &mut tx).await?;
+    if admitted.counted {
+        failures::forget(&mut tx, &row).await?;
+    }
     if let Some(hash) = stronger {
         users::set_password(&mut tx, user.id, &hash).await?;
     }
-    let started = sessions::start(&mut tx, &user, visitor, attempt.before.as_ref()).await?;
+    let brought = Brought { before: attempt.before.as_ref(), known };
+    let started = sessions::start(&mut tx, &user, visitor, brought).await?;
     audit::record(&mut tx, organization.id, &Actor::user(user.id, visitor), Happened::to(EventKind::SignedIn, user.id))
         .await?;
     tx.commit().await?;
@@ -121,67 +125,56 @@ pub async fn sign_in(
 
 /// The failures in a row that count here: the address's, or those of this known browser alone, so that
 /// strangers who guess do not shut the owner out.
-struct FailureRow(Vec<Vec<u8>>);
-
-impl FailureRow {
-    fn key(&self) -> Vec<&[u8]> {
-        self.0.iter().map(Vec::as_slice).collect()
-    }
-
-    async fn forget(&self, app: &App, tx: &mut Tx) -> Result<(), Fault> {
-        limits::succeed(app, tx, &self.key()).await
+fn row_of(app: &App, organization: OrganizationId, email: &EmailAddress, known: Option<&Secret>) -> RowKey {
+    let (organization, identity) = (organization.uuid(), email.identity());
+    match known.map(Secret::digest) {
+        None => RowKey::of(app, &[organization.as_bytes(), identity.as_bytes()]),
+        Some(mark) => RowKey::of(app, &[organization.as_bytes(), identity.as_bytes(), mark.bytes()]),
     }
 }
 
-fn address_row(organization: OrganizationId, email: &EmailAddress) -> FailureRow {
-    FailureRow(vec![organization.uuid().as_bytes().to_vec(), email.identity().into_bytes()])
+/// A try that may be made.
+struct MayTry<'a> {
+    /// Whether it counts as a failure already, until it turns out to be none.
+    counted: bool,
+    _alone: Option<Alone<'a>>,
 }
 
-async fn row_of(
-    app: &App,
-    organization: OrganizationId,
-    attempt: &Attempt,
-    user: Option<&users::User>,
-) -> Result<FailureRow, Fault> {
-    let mut row = address_row(organization, &attempt.email);
-    if let (Some(known), Some(user)) = (&attempt.known, user)
-        && sessions::is_known_browser(&app.db, user.id, &known.digest()).await?
-    {
-        row.0.push(known.digest().bytes().to_vec());
+/// Refuses before anything is compared where there were too many wrong passwords. Whoever has failures in a row, or is
+/// not alone in trying, is counted now, so that a thousand guesses at once are counted like a thousand in a row.
+async fn may_try<'a>(app: &'a App, row: &RowKey, visitor: &Visitor) -> Result<MayTry<'a>, SignInError> {
+    let before = failures::before_trying(app, &app.db, row, &visitor.source()).await?.map_err(SignInError::TooMany)?;
+    must_not_wait(before, app.db.now())?;
+    let alone = app.trying.alone(row);
+    if before.is_none() && alone.is_some() {
+        return Ok(MayTry { counted: false, _alone: alone });
     }
-    Ok(row)
-}
-
-/// Refuses before anything is compared where there were too many wrong passwords; else counts a failure, which
-/// success takes back, so that a thousand guesses at once are counted like a thousand in a row.
-async fn may_try(app: &App, row: &FailureRow, visitor: &Visitor) -> Result<(), SignInError> {
     let mut tx = app.db.write().await?;
-    limits::check(app, &mut tx, Limit::WrongPasswordBySource, &[visitor.source().as_bytes()])
-        .await?
-        .map_err(SignInError::TooMany)?;
-    if let Some(failures) = limits::failures(app, &mut tx, &row.key()).await? {
-        let wait = wait_for(failures.count, failures.last_at, tx.now);
-        if !wait.is_zero() {
-            return Err(SignInError::TooMany(TooMany { retry_after: wait }));
-        }
-    }
-    limits::fail(app, &mut tx, &row.key()).await?;
-    Ok(tx.commit().await?)
+    let before = failures::locked(&mut tx, row).await?;
+    must_not_wait(before, tx.now)?;
+    failures::add(&mut tx, row).await?;
+    tx.commit().await?;
+    Ok(MayTry { counted: true, _alone: alone })
 }
 
-/// Compares, after [`may_try`] has counted a failure. What was not compared was no failure: a busy server does not
-/// use up anybody's tries.
+fn must_not_wait(failures: Option<Row>, now: Timestamp) -> Result<(), SignInError> {
+    let wait = failures.map_or(Duration::ZERO, |row| wait_for(row.count, row.last_at, now));
+    if wait.is_zero() { Ok(()) } else { Err(SignInError::TooMany(TooMany { retry_after: wait })) }
+}
+
+/// Compares, after [`may_try`]. What was not compared was no failure: a busy server does not use up anybody's tries.
 async fn compare(
     app: &App,
-    row: &FailureRow,
+    row: &RowKey,
+    admitted: &MayTry<'_>,
     password: Password,
     stored: Option<String>,
     source: &str,
 ) -> Result<Compared, SignInError> {
     let compared = app.hashing.compare(password, stored, source).await;
-    if matches!(compared, Err(HashError::Busy)) {
+    if matches!(compared, Err(HashError::Busy)) && admitted.counted {
         let mut tx = app.db.write().await?;
-        limits::take_back(app, &mut tx, &row.key()).await?;
+        failures::take_back(&mut tx, row).await?;
         tx.commit().await?;
     }
     Ok(compared?)
@@ -200,8 +193,17 @@ fn wait_for(failures: i64, last_at: Timestamp, now: Timestamp) -> Duration {
     now.until(last_at + pause)
 }
 
-async fn note_failure(app: &App, organization: OrganizationId, source: &str) -> Result<(), Fault> {
+async fn note_failure(
+    app: &App,
+    organization: OrganizationId,
+    row: &RowKey,
+    admitted: &MayTry<'_>,
+    source: &str,
+) -> Result<(), Fault> {
     let mut tx = app.db.write().await?;
+    if !admitted.counted {
+        failures::add(&mut tx, row).await?;
+    }
     // Counted, whatever it says: the check before the next attempt is what refuses.
     let _ = limits::count(app, &mut tx, Limit::WrongPasswordBySource, &[source.as_bytes()]).await?;
     audit::count_refused(&mut tx, organization, Refused::SignIn).await?;
@@ -211,20 +213,23 @@ async fn note_failure(app: &App, organization: OrganizationId, source: &str) -> 
 /// Whether this is the current password of a signed-in user, for acts that ask for it. Counted like a sign-in.
 pub async fn is_current_password(app: &App, member: &sessions::Member, typed: &str) -> Result<bool, SignInError> {
     let Ok(password) = Password::parse_existing(typed) else { return Ok(false) };
-    let mut row = address_row(member.organization, &member.email);
-    row.0.push(member.session.uuid().as_bytes().to_vec());
-    may_try(app, &row, &member.visitor).await?;
+    let source = member.visitor.source();
+    let (organization, identity, session) =
+        (member.organization.uuid(), member.email.identity(), member.session.uuid());
+    let row = RowKey::of(app, &[organization.as_bytes(), identity.as_bytes(), session.as_bytes()]);
+    let admitted = may_try(app, &row, &member.visitor).await?;
     let stored = users::find_secret(&app.db, member.user).await?;
-    let right = compare(app, &row, password, stored, &member.visitor.source()).await? != Compared::Wrong;
-    if right {
-        let mut tx = app.db.write().await?;
-        row.forget(app, &mut tx).await?;
-        member.mark_password(&mut tx).await?;
-        tx.commit().await?;
-    } else {
-        note_failure(app, member.organization, &member.visitor.source()).await?;
+    if compare(app, &row, &admitted, password, stored, &source).await? == Compared::Wrong {
+        note_failure(app, member.organization, &row, &admitted, &source).await?;
+        return Ok(false);
     }
-    Ok(right)
+    let mut tx = app.db.write().await?;
+    if admitted.counted {
+        failures::forget(&mut tx, &row).await?;
+    }
+    member.mark_password(&mut tx).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// What a dangerous act asks of a signed-in user: the password again, unless it was given in the last fifteen

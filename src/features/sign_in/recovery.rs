@@ -1,7 +1,7 @@
 //! A new password: asked for by anybody, set by whoever reads the mailbox, or by a link from a shell.
 
 use super::{
-    address_row,
+    row_of,
     store::{self, RecoveryRequest},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         App, Fault,
         db::Tx,
         hashing::HashError,
-        limits,
+        limits::failures,
         mail::{Cause, Kind, outbox},
         tokens::{self, NewToken, Purpose, Token},
         web::Visitor,
@@ -26,9 +26,6 @@ use crate::{
 /// Why a password was not set.
 #[derive(Debug, thiserror::Error)]
 pub enum ResetError {
-    /// No such token.
-    #[error("unknown token")]
-    Unknown,
     /// Used, or too old.
     #[error("token over")]
     Over,
@@ -143,44 +140,42 @@ pub async fn make_link(app: &App, by: &Authority, user: &User) -> Result<Secret,
     Ok(secret)
 }
 
-/// The user whose password a token sets, if it still does. Changes nothing.
-pub(super) async fn user_of(app: &App, token: &Token) -> Result<User, ResetError> {
-    let organization = token.organization_id.ok_or(ResetError::Unknown)?;
-    let user = users::by_id(&app.db, organization, token.subject_id.of()).await?.ok_or(ResetError::Over)?;
-    if token.is_open(app.db.now()) { Ok(user) } else { Err(ResetError::Over) }
+/// A link that still sets a password, with its user as they were when it was looked at.
+pub(super) struct Good {
+    pub digest: Digest,
+    pub token: Token,
+    pub user: User,
+    pub organization: Organization,
 }
 
 /// Sets the password and ends every session and every open link of the user. Never signs in by itself.
-/// The token was looked at before: nobody hashes without one.
-pub(super) async fn reset(
-    app: &App,
-    (token, digest): (&Token, &Digest),
-    password: Password,
-    visitor: &Visitor,
-) -> Result<(), ResetError> {
+/// The link was looked at before: nobody hashes without one.
+pub(super) async fn reset(app: &App, good: &Good, password: Password, visitor: &Visitor) -> Result<(), ResetError> {
     let hash = app.hashing.hash(password, &visitor.source()).await?;
+    let user = &good.user;
     let mut tx = app.db.write().await?;
-    let token = tokens::use_up(&mut tx, token.purpose, digest).await?.ok_or(ResetError::Over)?;
-    let organization = token.organization_id.ok_or(ResetError::Unknown)?;
-    let user = users::by_id(&mut tx, organization, token.subject_id.of()).await?.ok_or(ResetError::Over)?;
-    users::set_password(&mut tx, user.id, &hash).await?;
+    // A user who was deleted since has no row, and no links that still work.
+    if !users::set_password(&mut tx, user.id, &hash).await? {
+        return Err(ResetError::Over);
+    }
+    let token = tokens::use_up(&mut tx, good.token.purpose, &good.digest).await?.ok_or(ResetError::Over)?;
     sessions::end_all_of(&mut tx, user.id, None).await?;
     users::end_open_tokens(&mut tx, user.id).await?;
-    forget_failures(app, &mut tx, &user).await?;
+    forget_failures(app, &mut tx, user).await?;
     if token.purpose != Purpose::BreakGlass {
         users::mark_proved(&mut tx, user.id, Proved::by_token(token.handed_over_by)).await?;
     }
-    audit::record(&mut tx, organization, &Actor::visitor(visitor), Happened::to(EventKind::PasswordSet, user.id))
-        .await?;
+    let happened = Happened::to(EventKind::PasswordSet, user.id);
+    audit::record(&mut tx, user.organization_id, &Actor::visitor(visitor), happened).await?;
     if user.has_password {
-        write_notice(app, &mut tx, &user).await?;
+        write_notice(app, &mut tx, user).await?;
     }
     Ok(tx.commit().await?)
 }
 
 /// A reset lets the owner in again, however many wrong passwords there were.
 pub async fn forget_failures(app: &App, tx: &mut Tx, user: &User) -> Result<(), Fault> {
-    limits::succeed(app, tx, &address_row(user.organization_id, &user.email).key()).await
+    failures::forget(tx, &row_of(app, user.organization_id, &user.email, None)).await
 }
 
 /// Tells the stored address that its password was changed.

@@ -8,22 +8,25 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Attempt, SignInError, recovery, recovery::ResetError};
+use super::{
+    Attempt, SignInError,
+    recovery::{self, Good, ResetError},
+};
 use crate::{
     features::{
         audit::{self, EventKind, Happened},
         organizations::{self, Organization},
         sessions::{self, Member},
-        users::User,
+        users,
     },
     platform::{
         App,
         hashing::HashError,
         limits::{self, Limit, TooMany},
-        tokens::{self, Token},
+        tokens,
         web::{BUSY_SECONDS, Errors, Form, PageError, Visitor, cookies::Cookie, go, page, retry_after_header},
     },
-    values::{Digest, EmailAddress, Invalid, Password, PersonalWords, ReturnTo, Secret, Slug},
+    values::{EmailAddress, Invalid, Password, PersonalWords, ReturnTo, Secret, Slug},
 };
 
 /// `/login`, `/logout`, `/o/{slug}/…` and `/reset/{token}`.
@@ -308,16 +311,9 @@ async fn count(app: &App, visitor: &Visitor) -> Result<(), PageError> {
     Ok(counted?)
 }
 
-/// A link to set a password, still good, with its user.
-struct Good {
-    digest: Digest,
-    token: Token,
-    user: User,
-    organization: Organization,
-}
-
+/// The link behind a token, if it still sets a password. Changes nothing.
 async fn look(app: &App, visitor: &Visitor, token: &str) -> Result<Good, PageError> {
-    let unknown = || match app.tallies.unknown(&visitor.source(), app.db.now()) {
+    let unknown = || match app.tallies.unknown.count(&visitor.source(), app.db.now()) {
         Ok(()) => PageError::NotFound,
         Err(too_many) => PageError::TooMany(too_many),
     };
@@ -326,10 +322,10 @@ async fn look(app: &App, visitor: &Visitor, token: &str) -> Result<Good, PageErr
     let token = tokens::find_for_password(&app.db, &digest).await?.ok_or_else(unknown)?;
     let id = token.organization_id.ok_or_else(unknown)?;
     let organization = organizations::by_id(&app.db, id).await?.ok_or_else(unknown)?;
-    match recovery::user_of(app, &token).await {
-        Ok(user) => Ok(Good { digest, token, user, organization }),
-        Err(ResetError::Fault(fault)) => Err(fault.into()),
-        Err(_) => Err(over(&organization)),
+    let user = users::by_id(&app.db, id, token.subject_id.of()).await?.filter(|_| token.is_open(app.db.now()));
+    match user {
+        Some(user) => Ok(Good { digest, token, user, organization }),
+        None => Err(over(&organization)),
     }
 }
 
@@ -382,9 +378,9 @@ async fn reset(
         Ok(password) => password,
         Err(why) => return again(StatusCode::UNPROCESSABLE_ENTITY, why),
     };
-    match recovery::reset(&app, (&good.token, &good.digest), password, &visitor).await {
+    match recovery::reset(&app, &good, password, &visitor).await {
         Ok(()) => Ok(go(&format!("/o/{}/login?notice=password-set", good.organization.slug))),
-        Err(ResetError::Unknown | ResetError::Over) => Err(over(&good.organization)),
+        Err(ResetError::Over) => Err(over(&good.organization)),
         Err(ResetError::Hash(HashError::Busy)) => {
             Ok(retry_after_header(again(StatusCode::SERVICE_UNAVAILABLE, Invalid::Busy)?, BUSY_SECONDS))
         }

@@ -9,8 +9,8 @@ mod store;
 
 pub use model::{CameBy, NewUser, Proved, ProvedHow, Role, Status, User};
 pub use store::{
-    Filter, by_address, by_id, clean_up, count_by_domain, find_secret, find_secret_of_active, is_barred, list,
-    mark_proved, mark_seen, rename, set_address, set_password, unbar,
+    Filter, by_address, by_id, clean_up, count_by_domain, find_secret, is_barred, let_in, list, lock, mark_proved,
+    mark_seen, rename, set_address, set_password, unbar,
 };
 
 use super::{
@@ -99,9 +99,9 @@ pub async fn change_role(app: &App, by: &Authority, id: UserId, role: Role) -> R
 pub async fn delete(app: &App, tx: &mut Tx, by: &Authority, id: UserId, may_return: bool) -> Result<User, UserError> {
     let user = for_change(tx, by, id).await?;
     keep_one_manager(tx, &user).await?;
+    outbox::forget_about(tx, id.subject()).await?;
     end_open_tokens(tx, id).await?;
     address_changes::forget_of(tx, id).await?;
-    outbox::forget_about(tx, id.subject()).await?;
     if !may_return {
         store::bar(app, tx, &user).await?;
     }
@@ -114,7 +114,7 @@ pub async fn delete(app: &App, tx: &mut Tx, by: &Authority, id: UserId, may_retu
 
 async fn for_change(tx: &mut Tx, by: &Authority, id: UserId) -> Result<User, UserError> {
     organizations::lock(tx, by.organization).await?.ok_or(UserError::Unknown)?;
-    by_id(tx, by.organization, id).await?.ok_or(UserError::Unknown)
+    lock(tx, by.organization, id).await?.ok_or(UserError::Unknown)
 }
 
 /// The last active manager with a credential stays (decision U1). The organization is locked, so that two

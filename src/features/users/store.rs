@@ -4,7 +4,7 @@ use super::{NewUser, Proved, Role, Status, User};
 use crate::{
     platform::{
         App, Fault,
-        db::{Db, Target, Tx, query},
+        db::{CLEANED_AT_ONCE, Db, Target, Tx, query},
         keys::{MOST, Purpose},
         mail::{Cause, Kind, outbox},
     },
@@ -24,8 +24,8 @@ pub(super) async fn insert(tx: &mut Tx, new: NewUser) -> Result<Option<User>, Fa
     let now = tx.now;
     query(
         "insert into users (id, organization_id, email, email_key, email_domain, full_name, search_key, role, status,
-                password_hash, password_set_at, proved_how, proved_by, proved_at, came_by, came_by_id, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+                password_hash, password_set_at, seen_at, proved_how, proved_by, proved_at, came_by, came_by_id, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13, $14, $15, $16, $17)
          on conflict (organization_id, email_key) do nothing
          returning id, organization_id, email, full_name, role, status, password_hash is not null as has_password,
                    proved_how, proved_by, proved_at, came_by, created_at, deactivated_at, seen_at",
@@ -68,6 +68,20 @@ pub async fn by_id<'a>(
     .await
 }
 
+/// By id, and nobody else changes this user until the end of this write. Whoever changes what hangs on a user (sessions,
+/// tokens, messages) locks the user first, so that no two wait for each other (`docs/sql.md`).
+pub async fn lock(tx: &mut Tx, organization: OrganizationId, id: UserId) -> Result<Option<User>, Fault> {
+    query(
+        "update users set status = status where organization_id = $1 and id = $2
+         returning id, organization_id, email, full_name, role, status, password_hash is not null as has_password,
+                   proved_how, proved_by, proved_at, came_by, created_at, deactivated_at, seen_at",
+    )
+    .bind(organization)
+    .bind(id)
+    .optional(tx)
+    .await
+}
+
 /// By address, within one organization.
 pub async fn by_address<'a>(
     on: impl Into<Target<'a>>,
@@ -92,15 +106,18 @@ pub async fn find_secret<'a>(on: impl Into<Target<'a>>, id: UserId) -> Result<Op
     Ok(found.and_then(|(hash,)| hash))
 }
 
-/// The same inside the write that lets a user in: nothing where they may not sign in any more.
-pub async fn find_secret_of_active(tx: &mut Tx, id: UserId) -> Result<Option<String>, Fault> {
-    let found: Option<(String,)> =
-        query("select password_hash from users where id = $1 and status = $2 and password_hash is not null")
-            .bind(id)
-            .bind(Status::Active)
-            .optional(tx)
-            .await?;
-    Ok(found.map(|(hash,)| hash))
+/// Lets a user in whose password was compared with `hash`, and notes that they are here. `false` when they may not sign
+/// in any more, or have another password by now: then what was compared decides nothing.
+pub async fn let_in(tx: &mut Tx, id: UserId, hash: &str) -> Result<bool, Fault> {
+    let now = tx.now;
+    let let_in = query("update users set seen_at = $1 where id = $2 and status = $3 and password_hash = $4")
+        .bind(now)
+        .bind(id)
+        .bind(Status::Active)
+        .bind(hash)
+        .execute(tx)
+        .await?;
+    Ok(let_in == 1)
 }
 
 /// Which users to list: everything left empty is every one.
@@ -214,16 +231,16 @@ pub(super) async fn write_notice(app: &App, tx: &mut Tx, user: &User, kind: Kind
     Ok(())
 }
 
-/// Stores the hash of a new password.
-pub async fn set_password(tx: &mut Tx, id: UserId, hash: &str) -> Result<(), Fault> {
+/// Stores the hash of a new password. `false` when the user is gone.
+pub async fn set_password(tx: &mut Tx, id: UserId, hash: &str) -> Result<bool, Fault> {
     let now = tx.now;
-    query("update users set password_hash = $1, password_set_at = $2 where id = $3")
+    let stored = query("update users set password_hash = $1, password_set_at = $2 where id = $3")
         .bind(hash)
         .bind(now)
         .bind(id)
         .execute(tx)
         .await?;
-    Ok(())
+    Ok(stored == 1)
 }
 
 /// Notes how an address was proved, where nothing better was known.
@@ -336,10 +353,16 @@ pub async fn is_barred<'a>(
 }
 
 /// Forgets the addresses whose two years are over.
-pub async fn clean_up(tx: &mut Tx) -> Result<(), Fault> {
+pub async fn clean_up(tx: &mut Tx) -> Result<u64, Fault> {
     let now = tx.now;
-    query("delete from barred_addresses where until <= $1").bind(now).execute(tx).await?;
-    Ok(())
+    query(
+        "delete from barred_addresses where (organization_id, address_hash) in
+             (select organization_id, address_hash from barred_addresses where until <= $1 limit $2)",
+    )
+    .bind(now)
+    .bind(CLEANED_AT_ONCE)
+    .execute(tx)
+    .await
 }
 
 /// A new invitation always wins: the address may come back.

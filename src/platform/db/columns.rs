@@ -94,9 +94,9 @@ impl Decode<'_, Sqlite> for Timestamp {
     }
 }
 
-/// `timestamptz`, by the number that PostgreSQL gives it in every installation.
+/// `timestamptz`, by the number that `PostgreSQL` gives it in every installation.
 const TIMESTAMPTZ: Oid = Oid(1184);
-/// PostgreSQL counts microseconds from the first moment of 2000.
+/// `PostgreSQL` counts microseconds from the first moment of 2000.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
 impl Type<Postgres> for Timestamp {

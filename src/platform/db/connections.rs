@@ -103,7 +103,6 @@ pub(super) fn connections<C: Line>(options: C::Options, most: usize) -> Result<C
         max_size: most,
         timeouts: Timeouts { wait: patience, create: patience, recycle: Some(Duration::from_secs(1)) },
         queue_mode: QueueMode::Lifo,
-        ..PoolConfig::default()
     };
     Pool::builder(Keeper { options })
         .config(config)

@@ -42,6 +42,8 @@ pub use url::{DatabaseUrl, DatabaseUrlError};
 use super::Fault;
 use crate::values::{Clock, Id, Randomness, Secret, Timestamp};
 
+/// Rows that one clean-up deletes at most: nothing slow stands in a write. Whoever deletes so many comes again.
+pub const CLEANED_AT_ONCE: i64 = 500;
 /// What "ready" means: a read and a write within this time.
 const QUICKLY: Duration = Duration::from_secs(1);
 
@@ -213,7 +215,7 @@ pub(super) fn is_passing(error: &sqlx::Error) -> bool {
     }
 }
 
-/// SQLite: busy, locked, an input or output error, no space. PostgreSQL: the classes of lost connections (08),
+/// `SQLite`: busy, locked, an input or output error, no space. `PostgreSQL`: the classes of lost connections (08),
 /// aborted transactions (40), used-up resources (53), intervention (57) and the system's own errors (58),
 /// a lock that could not be had (55P03), a server that takes no writes (25006).
 fn is_passing_code(code: &str) -> bool {

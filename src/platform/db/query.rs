@@ -74,15 +74,24 @@ impl<'a> From<&'a mut Tx> for Target<'a> {
 /// A statement and its values.
 pub struct Query {
     sql: &'static str,
+    on_postgres: &'static str,
     args: Vec<Arg>,
 }
 
 /// A statement with `$1` placeholders. Its text is a literal, so that no value ever becomes SQL.
 pub const fn query(sql: &'static str) -> Query {
-    Query { sql, args: Vec::new() }
+    Query { sql, on_postgres: sql, args: Vec::new() }
 }
 
 impl Query {
+    /// The same statement as `PostgreSQL` needs it, where it must pass over rows that another server has locked: the one
+    /// thing for which the two have no words in common.
+    #[must_use]
+    pub const fn on_postgres(mut self, sql: &'static str) -> Self {
+        self.on_postgres = sql;
+        self
+    }
+
     /// The next value, in the order of the placeholders' numbers.
     #[must_use]
     pub fn bind(mut self, value: impl Into<Arg>) -> Self {
@@ -108,7 +117,7 @@ impl Query {
 
     /// Runs a write; the number of rows it touched.
     pub async fn execute(self, tx: &mut Tx) -> Result<u64, Fault> {
-        let sql = self.sql;
+        let (sql, on_postgres) = (self.sql, self.on_postgres);
         match tx.inner.as_mut() {
             Some(Inner::Sqlite(lent)) => {
                 let asked = sqlx::query_with::<Sqlite, _>(sql, self.for_sqlite()?);
@@ -117,7 +126,7 @@ impl Query {
                 Ok(answer?.rows_affected())
             }
             Some(Inner::Postgres(lent)) => {
-                let asked = sqlx::query_with::<Postgres, _>(sql, self.for_postgres()?);
+                let asked = sqlx::query_with::<Postgres, _>(on_postgres, self.for_postgres()?);
                 let answer = in_time(asked.execute(lent.asking())).await;
                 lent.answered(&answer);
                 Ok(answer?.rows_affected())
@@ -145,7 +154,7 @@ impl Query {
     }
 
     async fn rows_of_postgres<T: Row>(self, lent: &mut Lent<PgConnection>) -> Result<Vec<T>, sqlx::Error> {
-        let asked = sqlx::query_as_with::<Postgres, T, _>(self.sql, self.for_postgres()?);
+        let asked = sqlx::query_as_with::<Postgres, T, _>(self.on_postgres, self.for_postgres()?);
         let answer = in_time(asked.fetch_all(lent.asking())).await;
         lent.answered(&answer);
         answer

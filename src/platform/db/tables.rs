@@ -14,7 +14,7 @@ const fn table(name: &'static str, key: &'static [&'static str]) -> Table {
 }
 
 /// Every table that a migration makes; one that refers to another stands after it.
-pub const TABLES: [Table; 23] = [
+pub const TABLES: [Table; 24] = [
     table("server", &["id"]),
     table("organizations", &["id"]),
     table("allowlist_entries", &["organization_id", "place"]),
@@ -32,6 +32,7 @@ pub const TABLES: [Table; 23] = [
     table("tokens", &["digest"]),
     table("counters", &["key_hash"]),
     table("limit_counts", &["key_hash", "part"]),
+    table("chores", &["name"]),
     table("recovery_requests", &["id"]),
     table("mail_budgets", &["key_hash"]),
     table("mail_waiting", &["key_hash", "organization_id", "kind"]),

@@ -84,7 +84,7 @@ mod tests {
         let server: DatabaseUrl = "postgres://door:geheim@db.example:5433/front".parse().unwrap();
         assert_eq!(
             format!("{server} {server:?}"),
-            "postgres://door:…@db.example:5433/front".repeat(1) + " postgres://door:…@db.example:5433/front"
+            "postgres://door:…@db.example:5433/front postgres://door:…@db.example:5433/front"
         );
         for wrong in
             ["mysql://u:geheim@h/d", "sqlite:", "sqlite::memory:", "sqlite:a?mode=rw", "door.sqlite", "postgres://[bad"]

@@ -10,7 +10,7 @@ use super::{Kind, State};
 use crate::{
     platform::{
         App, Fault,
-        db::{FromRow, Tx, query},
+        db::{CLEANED_AT_ONCE, FromRow, Tx, query},
         keys::Purpose,
     },
     values::{DAY, EmailAddress, MessageId, OrganizationId, Timestamp},
@@ -75,9 +75,7 @@ struct Waiting {
 pub(super) async fn take(app: &App, tx: &mut Tx, asked: &Asked<'_>, message: MessageId) -> Result<Slot, Fault> {
     let now = tx.now;
     let key = app.keys.mac(Purpose::Counting, &[b"mail/address", asked.address.counting_key().as_bytes()]);
-    let spent: Option<(Timestamp,)> =
-        query("select spent_until from mail_budgets where key_hash = $1").bind(key.clone()).optional(&mut *tx).await?;
-    let spent_until = spent.map_or(now, |(until,)| until.max(now));
+    let spent_until = locked(tx, key.clone()).await?.max(now);
     let waiting: Option<Waiting> = query(
         "select message_id, tagged, due_at from mail_waiting
           where key_hash = $1 and organization_id = $2 and kind = $3 and due_at > $4",
@@ -99,6 +97,20 @@ pub(super) async fn take(app: &App, tx: &mut Tx, asked: &Asked<'_>, message: Mes
     Ok(slot)
 }
 
+/// Until when the budget is spent. Nobody else takes of it until the end of this write.
+async fn locked(tx: &mut Tx, key: Vec<u8>) -> Result<Timestamp, Fault> {
+    let now = tx.now;
+    let (until,): (Timestamp,) = query(
+        "insert into mail_budgets (key_hash, spent_until) values ($1, $2)
+         on conflict (key_hash) do update set spent_until = mail_budgets.spent_until returning spent_until",
+    )
+    .bind(key)
+    .bind(now)
+    .one(tx)
+    .await?;
+    Ok(until)
+}
+
 /// A message to the address itself may take the place of any; one to a tagged spelling of it only of another
 /// tagged one, so that inventing tags keeps nobody's message away.
 fn decide(spent_until: Timestamp, waiting: Option<&Waiting>, tagged: bool, now: Timestamp) -> Slot {
@@ -117,11 +129,7 @@ fn decide(spent_until: Timestamp, waiting: Option<&Waiting>, tagged: bool, now: 
 }
 
 async fn spend(tx: &mut Tx, key: Vec<u8>, until: Timestamp) -> Result<(), Fault> {
-    query("insert into mail_budgets (key_hash, spent_until) values ($1, $2) on conflict (key_hash) do update set spent_until = $2")
-        .bind(key)
-        .bind(until)
-        .execute(tx)
-        .await?;
+    query("update mail_budgets set spent_until = $1 where key_hash = $2").bind(until).bind(key).execute(tx).await?;
     Ok(())
 }
 
@@ -142,11 +150,24 @@ async fn wait(tx: &mut Tx, key: Vec<u8>, asked: &Asked<'_>, waiting: &Waiting) -
 }
 
 /// Forgets budgets that are whole again.
-pub(super) async fn clean_up(tx: &mut Tx) -> Result<(), Fault> {
-    let now = tx.now;
-    query("delete from mail_budgets where spent_until < $1").bind(now - DAY).execute(&mut *tx).await?;
-    query("delete from mail_waiting where due_at < $1").bind(now - DAY).execute(tx).await?;
-    Ok(())
+pub(super) async fn clean_up(tx: &mut Tx) -> Result<u64, Fault> {
+    let yesterday = tx.now - DAY;
+    let whole = query(
+        "delete from mail_budgets where key_hash in (select key_hash from mail_budgets where spent_until < $1 limit $2)",
+    )
+    .bind(yesterday)
+    .bind(CLEANED_AT_ONCE)
+    .execute(&mut *tx)
+    .await?;
+    let waited = query(
+        "delete from mail_waiting where (key_hash, organization_id, kind) in
+           (select key_hash, organization_id, kind from mail_waiting where due_at < $1 limit $2)",
+    )
+    .bind(yesterday)
+    .bind(CLEANED_AT_ONCE)
+    .execute(tx)
+    .await?;
+    Ok(whole.max(waited))
 }
 
 #[cfg(test)]

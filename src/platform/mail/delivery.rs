@@ -16,14 +16,19 @@ use crate::{
     values::{DAY, MINUTE, MessageId},
 };
 
-/// How long one delivery may take before another worker may try.
-const LEASE: Duration = Duration::from_mins(2);
+/// How long a message belongs to whoever delivers it. It is renewed while the delivery goes on, so that of a server that
+/// died or froze others take over within half a minute.
+const LEASE: Duration = Duration::from_secs(20);
+const RENEWED: Duration = Duration::from_secs(5);
 
 /// Undelivered mail is retried this long, then shown as failed.
 const GIVE_UP: Duration = DAY;
 
-/// Messages delivered at once.
-const BATCH: i64 = 8;
+/// Messages on their way at once.
+const AT_ONCE: usize = 16;
+
+/// How long a mail server that takes nothing is left alone at most.
+const STALLED: Duration = Duration::from_mins(5);
 
 /// What the outbox asks of the features: the words of a message when it leaves, and to be told when it failed.
 pub trait Words: Send + Sync {
@@ -33,33 +38,48 @@ pub trait Words: Send + Sync {
     fn failed(&self, tx: &mut Tx, message: &Message) -> impl Future<Output = Result<(), Fault>> + Send;
 }
 
-/// Delivers what is due. Says whether there was anything.
-pub async fn deliver_due<W: Words + Clone + 'static>(app: &App, words: &W) -> Result<bool, Fault> {
+/// Delivers what is due, until nothing is or `stopped` says so; what is on its way is finished. One that dawdles holds up
+/// nobody else.
+pub async fn deliver_due<W: Words + Clone + 'static>(
+    app: &App,
+    words: &W,
+    stopped: impl Fn() -> bool,
+) -> Result<(), Fault> {
     if !app.mailer.delivers() {
-        return Ok(false);
+        return Ok(());
     }
-    let claimed = claim(app).await?;
-    let found = !claimed.is_empty();
     let mut deliveries = tokio::task::JoinSet::new();
-    for message in claimed {
-        let (app, words) = (app.clone(), words.clone());
-        deliveries.spawn(async move { deliver(&app, &words, &message).await });
-    }
-    while let Some(delivery) = deliveries.join_next().await {
-        if let Ok(Err(fault)) = delivery {
-            tracing::error!(error = %fault, "a message stays in the outbox");
+    loop {
+        let places = AT_ONCE - deliveries.len();
+        let claimed = if places >= AT_ONCE / 2 && !stopped() { claim(app, places).await? } else { Vec::new() };
+        for message in claimed {
+            let (app, words) = (app.clone(), words.clone());
+            deliveries.spawn(async move { deliver(&app, &words, &message).await });
+        }
+        match deliveries.join_next().await {
+            None => return Ok(()),
+            Some(Ok(Ok(()))) => {}
+            Some(Ok(Err(fault))) => tracing::error!(error = %fault, "a message stays in the outbox"),
+            Some(Err(error)) => tracing::error!(%error, "a delivery broke off"),
         }
     }
-    Ok(found)
 }
 
-const CLAIM: &str = "update messages set lease_until = $1, attempts = attempts + 1, first_tried_at = coalesce(first_tried_at, $2)
-  where id in (select id from messages
-                where state = 'waiting' and due_at <= $2 and (lease_until is null or lease_until < $2)
-                order by due_at, id limit $3)
- returning id, organization_id, kind, to_email, subject_id, actor_id, state, due_at, attempts, first_tried_at, last_error, created_at";
+/// The messages that are due longest and that nobody has in hand. Servers that ask at once get different ones.
+macro_rules! claim {
+    ($skip_locked:literal) => {
+        concat!(
+            "update messages set lease_until = $1, leased_by = $2, attempts = attempts + 1, first_tried_at = coalesce(first_tried_at, $3)
+              where id in (select id from messages
+                            where state = 'waiting' and due_at <= $3 and (lease_until is null or lease_until < $3)
+                            order by due_at, id limit $4 ",
+            $skip_locked,
+            ") returning id, organization_id, kind, to_email, subject_id, actor_id, state, due_at, attempts, first_tried_at, last_error, created_at"
+        )
+    };
+}
 
-async fn claim(app: &App) -> Result<Vec<Message>, Fault> {
+async fn claim(app: &App, places: usize) -> Result<Vec<Message>, Fault> {
     let any: Option<(MessageId,)> =
         query("select id from messages where state = 'waiting' and due_at <= $1 and (lease_until is null or lease_until < $1) limit 1")
             .bind(app.db.now())
@@ -70,7 +90,14 @@ async fn claim(app: &App) -> Result<Vec<Message>, Fault> {
     }
     let mut tx = app.db.write().await?;
     let now = tx.now;
-    let claimed: Vec<Message> = query(CLAIM).bind(now + LEASE).bind(now).bind(BATCH).all(&mut tx).await?;
+    let claimed: Vec<Message> = query(claim!(""))
+        .on_postgres(claim!("for update skip locked"))
+        .bind(now + LEASE)
+        .bind(app.server)
+        .bind(now)
+        .bind(i64::try_from(places).unwrap_or(1))
+        .all(&mut tx)
+        .await?;
     for message in &claimed {
         tokens::going_out(&mut tx, message.id).await?;
     }
@@ -84,27 +111,67 @@ async fn deliver<W: Words>(app: &App, words: &W, message: &Message) -> Result<()
         end(&mut tx, message.id, State::Dropped).await?;
         return tx.commit().await;
     };
-    let sent = app.mailer.send(&mail).await;
+    let sent = send_holding(app, &mail).await;
     let mut tx = app.db.write().await?;
     match sent {
         Ok(()) => {
-            tokens::delivered(&mut tx, message.id, None).await?;
             end(&mut tx, message.id, State::Delivered).await?;
+            tokens::delivered(&mut tx, message.id, None).await?;
+            free_stalled(&mut tx).await?;
         }
         Err(error) => not_sent(&mut tx, words, message, &error).await?,
     }
     tx.commit().await
 }
 
+/// Sends, and renews the lease until it is done.
+async fn send_holding(app: &App, mail: &Mail) -> Result<(), SendError> {
+    let sending = app.mailer.send(mail);
+    tokio::pin!(sending);
+    loop {
+        tokio::select! {
+            sent = &mut sending => return sent,
+            () = tokio::time::sleep(RENEWED) => {
+                if let Err(fault) = renew(app, mail.id).await {
+                    tracing::warn!(error = %fault, "a lease was not renewed; another server may deliver the same message");
+                }
+            }
+        }
+    }
+}
+
+async fn renew(app: &App, id: MessageId) -> Result<(), Fault> {
+    let mut tx = app.db.write().await?;
+    let until = tx.now + LEASE;
+    query("update messages set lease_until = $1 where id = $2 and leased_by = $3 and state = 'waiting'")
+        .bind(until)
+        .bind(id)
+        .bind(app.server)
+        .execute(&mut tx)
+        .await?;
+    tx.commit().await
+}
+
+/// One has left, so that the mail server is back: what it did not take leaves now, the oldest first.
+async fn free_stalled(tx: &mut Tx) -> Result<(), Fault> {
+    query("update messages set due_at = created_at, stalled = false where stalled and state = 'waiting' and lease_until is null")
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 async fn not_sent<W: Words>(tx: &mut Tx, words: &W, message: &Message, error: &SendError) -> Result<(), Fault> {
     let now = tx.now;
-    let retry_at = now + wait_after(message.attempts);
+    let stalled = matches!(error, SendError::Stalled(_));
+    let wait = wait_after(message.attempts);
+    let retry_at = now + if stalled { wait.min(STALLED) } else { wait };
     let too_late = message.first_tried_at.unwrap_or(now) + GIVE_UP < retry_at;
     let for_good = matches!(error, SendError::Permanent(_)) || too_late;
     tracing::warn!(message = %message.id, attempts = message.attempts, for_good, "a message was not delivered");
-    query("update messages set last_error = $1, due_at = $2, lease_until = null where id = $3 and state = $4")
+    query("update messages set last_error = $1, due_at = $2, stalled = $3, lease_until = null where id = $4 and state = $5")
         .bind(error.to_string())
         .bind(if for_good { message.due_at } else { retry_at })
+        .bind(stalled && !for_good)
         .bind(message.id)
         .bind(State::Waiting)
         .execute(&mut *tx)

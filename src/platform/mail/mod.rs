@@ -124,7 +124,10 @@ impl Captured {
 /// Why a message did not leave. The text is for managers; it names no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// Worth trying again.
+    /// The mail server takes nothing at all now: it is away, or our settings are wrong.
+    #[error("{0}")]
+    Stalled(String),
+    /// The mail server does not take this message now: worth trying again.
     #[error("{0}")]
     Temporary(String),
     /// The mail server refuses this message for good.
@@ -152,7 +155,7 @@ impl Mailer {
         match self {
             Self::Smtp(smtp) => smtp.send(mail).await,
             Self::Captured(captured) => captured.send(mail),
-            Self::Portal => Err(SendError::Temporary("no mail server is configured".to_owned())),
+            Self::Portal => Err(SendError::Stalled("no mail server is configured".to_owned())),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     platform::{
         App, Fault,
-        db::{Db, FromRow, Tx, query},
+        db::{CLEANED_AT_ONCE, Db, FromRow, Tx, query},
         tokens,
     },
     values::{EmailAddress, MessageId, OrganizationId, SubjectId, Timestamp, UserId},
@@ -101,7 +101,9 @@ pub async fn write(app: &App, tx: &mut Tx, new: NewMessage) -> Result<MessageId,
     .bind((state == State::Dropped).then_some(tx.now))
     .execute(tx)
     .await?;
-    tx.wakes_the_worker();
+    if app.mailer.delivers() {
+        tx.wakes_the_worker();
+    }
     Ok(id)
 }
 
@@ -271,13 +273,17 @@ pub async fn backlog(db: &Db, organization: OrganizationId) -> Result<(i64, i64)
 }
 
 /// Forgets messages that ended long ago.
-pub async fn clean_up(tx: &mut Tx) -> Result<(), Fault> {
+pub async fn clean_up(tx: &mut Tx) -> Result<u64, Fault> {
     let (long_ago, a_while_ago) = (tx.now - KEPT, tx.now - KEPT_UNSENT);
-    query("delete from messages where ended_at < $1 or (state = $2 and ended_at < $3)")
-        .bind(long_ago)
-        .bind(State::Dropped)
-        .bind(a_while_ago)
-        .execute(&mut *tx)
-        .await?;
-    budget::clean_up(tx).await
+    let messages = query(
+        "delete from messages where id in
+           (select id from messages where ended_at < $1 or (ended_at < $2 and state = $3) limit $4)",
+    )
+    .bind(long_ago)
+    .bind(a_while_ago)
+    .bind(State::Dropped)
+    .bind(CLEANED_AT_ONCE)
+    .execute(&mut *tx)
+    .await?;
+    Ok(messages.max(budget::clean_up(tx).await?))
 }

@@ -161,7 +161,9 @@ impl Smtp {
         match self.transport.send(message).await {
             Ok(_) => Ok(()),
             Err(error) if is_about_this_message(&error) => Err(SendError::Permanent(readable(&error))),
-            Err(error) => Err(SendError::Temporary(readable(&error))),
+            // The server spoke about this message: others may leave all the same.
+            Err(error) if error.is_transient() => Err(SendError::Temporary(readable(&error))),
+            Err(error) => Err(SendError::Stalled(readable(&error))),
         }
     }
 

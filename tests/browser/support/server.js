@@ -1,5 +1,6 @@
 // The real server, in a folder of its own, on a port of its own.
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -8,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createInterface } from "node:readline";
+import { promisify } from "node:util";
 
 const built = fileURLToPath(new URL("../../../target/debug/vestibule", import.meta.url));
 export const binary = resolve(process.env.VESTIBULE_BINARY ?? built);
@@ -20,6 +22,7 @@ export async function startServer(mail) {
   const base = `http://127.0.0.1:${port}`;
   const env = { PATH: process.env.PATH, RUST_BACKTRACE: "1" }; // nothing of the tester's own settings
   if (mail) Object.assign(env, { VESTIBULE_SMTP_URL: mail.url, VESTIBULE_MAIL_FROM: "no-reply@vestibule.test" });
+  if (process.env.TEST_POSTGRES) env.VESTIBULE_DATABASE_URL = await freshDatabase(process.env.TEST_POSTGRES);
   const child = spawn(binary, ["serve", "--listen", `127.0.0.1:${port}`], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
   const log = [];
   createInterface(child.stderr).on("line", (line) => log.push(line));
@@ -46,6 +49,15 @@ export async function startServer(mail) {
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** A new database on the server of PostgreSQL that TEST_POSTGRES names; it goes with that server. */
+async function freshDatabase(server) {
+  const name = `browser_${process.pid}_${randomBytes(4).toString("hex")}`;
+  await promisify(execFile)("psql", [server, "--quiet", "--command", `create database ${name}`]);
+  const url = new URL(server);
+  url.pathname = `/${name}`;
+  return url.href;
 }
 
 async function freePort() {

@@ -1,4 +1,4 @@
-//! The database that a story runs on: a file of SQLite, or a database of its own on the server that
+//! The database that a story runs on: a file of `SQLite`, or a database of its own on the server that
 //! `TEST_POSTGRES` names.
 
 use std::sync::{
@@ -13,17 +13,22 @@ use vestibule::{
     values::{Clock, Randomness},
 };
 
-/// The server of PostgreSQL that the stories run on, where they do.
+/// The server of `PostgreSQL` that the stories run on, where they do.
 pub fn server() -> Option<&'static str> {
     static SERVER: OnceLock<Option<String>> = OnceLock::new();
     SERVER.get_or_init(|| std::env::var("TEST_POSTGRES").ok().filter(|url| !url.is_empty())).as_deref()
 }
 
-/// The URL of a new and empty database on the server; nothing where the stories run on SQLite.
-pub async fn fresh() -> Option<String> {
+/// The URL of a new and empty database on the server; nothing where the stories run on `SQLite`.
+pub fn fresh() -> Option<String> {
     let server = server()?;
     let name = new_name("story");
-    run(&format!("create database {name}")).await;
+    let making = name.clone();
+    let maker = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(run(&format!("create database {making}")));
+    });
+    maker.join().unwrap();
     Some(named(server, &name))
 }
 
@@ -62,4 +67,22 @@ pub async fn run(sql: &str) {
     let mut connection: PgConnection = options.connect().await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
+}
+
+/// Everything in a database of the server, as text; nothing where it is a file, which can be read as it is.
+pub async fn dump(of: &DatabaseUrl) -> Vec<u8> {
+    let DatabaseUrl::Postgres(options) = of else { return Vec::new() };
+    let mut connection: PgConnection = options.connect().await.unwrap();
+    let tables: Vec<(String,)> = sqlx::query_as("select tablename::text from pg_tables where schemaname = 'public'")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    let mut dump = String::new();
+    for (table,) in tables {
+        let all = AssertSqlSafe(format!("select coalesce(string_agg(t::text, ' '), '') from {table} t"));
+        let (rows,): (String,) = sqlx::query_as(all).fetch_one(&mut connection).await.unwrap();
+        dump.push_str(&rows);
+    }
+    connection.close().await.unwrap();
+    dump.into_bytes()
 }

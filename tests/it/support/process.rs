@@ -18,7 +18,11 @@ use tokio::{
     sync::watch,
 };
 
-use super::{PASSWORD, Page};
+use super::{PASSWORD, Page, database};
+use vestibule::{
+    platform::db::{DatabaseUrl, Db},
+    values::{Clock, Randomness},
+};
 
 /// How long an observable thing may take before its test has failed.
 pub const DEADLINE: Duration = Duration::from_mins(1);
@@ -43,8 +47,28 @@ pub struct Ran {
 }
 
 impl Place {
+    /// With a database of its own where the stories run on a server, else with a file in the data folder.
     pub fn new() -> Self {
+        let place = Self::with_a_file();
+        match database::fresh() {
+            Some(url) => place.with("VESTIBULE_DATABASE_URL", &url),
+            None => place,
+        }
+    }
+
+    /// With a file in the data folder, whatever the stories run on.
+    pub fn with_a_file() -> Self {
         Self { folder: Arc::new(tempfile::tempdir().unwrap()), settings: Vec::new() }
+    }
+
+    /// The database, for what no page and no command shows.
+    pub async fn database(&self) -> Db {
+        let named = self.settings.iter().find(|(name, _)| name == "VESTIBULE_DATABASE_URL");
+        let url = match named {
+            Some((_, url)) => url.parse().unwrap(),
+            None => DatabaseUrl::Sqlite(self.data().join("vestibule.sqlite")),
+        };
+        Db::open(&url, Clock::running(), Randomness::System).await.unwrap()
     }
 
     /// With one more variable in the environment.

@@ -107,7 +107,7 @@ async fn link(app: &App, visitor: &Visitor, code: &str) -> Result<Found, PageErr
 
 /// 404, or 429 for who has tried too many.
 fn unknown(app: &App, visitor: &Visitor) -> PageError {
-    match app.tallies.unknown(&visitor.source(), app.db.now()) {
+    match app.tallies.unknown.count(&visitor.source(), app.db.now()) {
         Ok(()) => PageError::NotFound,
         Err(too_many) => PageError::TooMany(too_many),
     }
