@@ -65,7 +65,7 @@ async fn what_is_typed_wrong_is_refused_in_words() {
 
 #[tokio::test]
 async fn a_command_in_the_wrong_folder_makes_no_database() {
-    let place = Place::new();
+    let place = Place::with_a_file();
     for command in [&["org", "list"][..], &["link", "show", "--org", "acme"], &["admit", "--org", "acme", "a@b.co"]] {
         assert_refused(&place.run(command).await, "there is no database at vestibule-data/vestibule.sqlite");
     }
