@@ -78,7 +78,7 @@ fn add(app: &App, wait: Duration) -> Result<Timestamp, CommandError> {
     Ok(from)
 }
 
-fn report(out: Out, from: Timestamp, sealed_anew: Option<u64>) -> Result<(), CommandError> {
+fn report(out: Out, from: Timestamp, sealed_anew: Option<usize>) -> Result<(), CommandError> {
     let object = json!({ "used_from": from.rfc3339(), "sealed_anew": sealed_anew });
     let from = from.rfc3339();
     let (sealed, then) = match sealed_anew {

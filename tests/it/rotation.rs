@@ -1,8 +1,16 @@
 //! A new key while servers serve: what the old one made goes on working, before and after the new one is used.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use serde_json::Value;
+use tokio::task::JoinSet;
 use vestibule::{
     platform::keys::{Keys, Purpose},
     values::{Clock, Randomness},
@@ -66,6 +74,14 @@ async fn sign_in(server: &Server, email: &str) {
     assert_eq!(page.status, 303, "{}", page.words());
 }
 
+/// Opens the link again and again; ends only by failing.
+async fn keep_opening(mut browser: NetBrowser, link: String, opened: Arc<AtomicUsize>) {
+    loop {
+        assert_eq!(browser.get(&link).await.unwrap().status, 200);
+        opened.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 /// Lets the moment of the new key be the next second, and waits for it.
 async fn let_the_moment_come(place: &Place) {
     let file = place.data().join("key");
@@ -99,8 +115,22 @@ async fn turn_under(place: Place, rotate: &[&str]) {
     let (_, ada_code) = hand_over(&mut manager, "ada@acme.com").await;
 
     let old_file = fs::read_to_string(place.data().join("key")).unwrap();
+    let opened = Arc::new(AtomicUsize::new(0));
+    let mut crowd = JoinSet::new();
+    for server in [&one, other, &one, other] {
+        crowd.spawn(keep_opening(server.browser(), link.clone(), Arc::clone(&opened)));
+    }
     let turned = object(&place.ask(rotate).await);
     assert_eq!(turned["sealed_anew"], 1);
+    let before = opened.load(Ordering::SeqCst);
+    within("more people", async {
+        while opened.load(Ordering::SeqCst) < before + 100 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(crowd.try_join_next().is_none(), "somebody was turned away");
+    crowd.shutdown().await;
     // The key is there, and not used yet.
     for server in [&one, other] {
         assert_eq!(server.browser().get(&link).await.unwrap().status, 200);

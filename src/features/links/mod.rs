@@ -96,35 +96,45 @@ const BATCH: i64 = 500;
 
 /// Follows a new key: seals and hashes every code anew that an older key made, while servers work, and lets the
 /// database be known by the newest key then. How many codes there were. Stopped halfway, it goes on another time.
-pub async fn follow_key(app: &App) -> Result<u64, Fault> {
+pub async fn follow_key(app: &App) -> Result<usize, Fault> {
     let (mut made, mut after) = (0, None);
     let newest = app.keys.newest();
     loop {
-        let mut tx = app.db.write().await?;
-        let page = store::codes_after(&mut tx, after, BATCH).await?;
-        for (id, hash, sealed) in &page {
-            after = Some(*id);
-            if newest.made(hash) && newest.made(sealed) {
-                continue;
-            }
+        let page = store::codes_after(&app.db, after, BATCH).await?;
+        let Some((last, _, _)) = page.last() else { break };
+        after = Some(*last);
+        let older = |(_, hash, sealed): &&store::Sealed| !newest.made(hash) || !newest.made(sealed);
+        let mut anew = Vec::new();
+        for (id, _, sealed) in page.iter().filter(older) {
             let bound = id_bytes(*id);
             let code = app.keys.open_sealed(Purpose::LinkDisplay, &bound, sealed)?;
-            let anew =
-                (newest.mac(Purpose::LinkCode, &[code.as_slice()]), newest.seal(Purpose::LinkDisplay, &bound, &code)?);
-            store::replace_code_hash(&mut tx, *id, anew).await?;
-            made += 1;
+            let hash = newest.mac(Purpose::LinkCode, &[code.as_slice()]);
+            anew.push((*id, hash, newest.seal(Purpose::LinkDisplay, &bound, &code)?));
+        }
+        if anew.is_empty() {
+            continue;
+        }
+        made += anew.len();
+        let mut tx = app.db.write().await?;
+        for code in anew {
+            store::seal_code_anew(&mut tx, code).await?;
         }
         tx.commit().await?;
-        if page.is_empty() {
-            break;
-        }
     }
-    app.keys.turn(&app.db).await?;
+    if !app.keys.is_turned(&app.db).await? {
+        app.keys.turn(&app.db).await?;
+    }
     Ok(made)
 }
 
-/// Follows a new key whose moment has come, where there is one.
+/// Follows a new key whose moment has come, where there is one, and says so where this server has not got it.
 pub async fn follow_key_in_use(app: &App) -> Result<(), Fault> {
+    if !app.keys.know(&app.db).await? {
+        tracing::error!(
+            "the key file lacks the key that this database is known by: copy the newest key file to this server"
+        );
+        return Ok(());
+    }
     if app.keys.are_several() && app.keys.newest().from() <= app.db.now() {
         follow_key(app).await?;
     }

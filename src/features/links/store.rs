@@ -142,24 +142,19 @@ pub(super) async fn current_code(
     .await
 }
 
+/// A code's id, its hash and its seal.
+pub(super) type Sealed = (LinkCodeId, Vec<u8>, Vec<u8>);
+
 /// Codes with their hashes and seals, by id, for making them anew. Of every organization: the key is the server's.
-pub(super) async fn codes_after(
-    tx: &mut Tx,
-    after: Option<LinkCodeId>,
-    limit: i64,
-) -> Result<Vec<(LinkCodeId, Vec<u8>, Vec<u8>)>, Fault> {
+pub(super) async fn codes_after(db: &Db, after: Option<LinkCodeId>, limit: i64) -> Result<Vec<Sealed>, Fault> {
     query("select id, code_hash, sealed from link_codes where ($1 is null or id > $1) order by id limit $2")
         .bind(after)
         .bind(limit)
-        .all(tx)
+        .all(db)
         .await
 }
 
-pub(super) async fn replace_code_hash(
-    tx: &mut Tx,
-    id: LinkCodeId,
-    (hash, sealed): (Vec<u8>, Vec<u8>),
-) -> Result<(), Fault> {
+pub(super) async fn seal_code_anew(tx: &mut Tx, (id, hash, sealed): Sealed) -> Result<(), Fault> {
     query("update link_codes set code_hash = $1, sealed = $2 where id = $3")
         .bind(hash)
         .bind(sealed)

@@ -113,6 +113,10 @@ pub async fn check_whole(path: &Path) -> Result<(), KeepError> {
 /// Puts `new` in the place of `database`. What stood there is kept beside under a name with the moment; which one.
 /// Nobody may work on either.
 pub async fn put_into_place(new: &Path, database: &Path, now: Timestamp) -> Result<Option<PathBuf>, KeepError> {
+    empty_log(new).await;
+    if fs::metadata(beside(new, "-wal")).is_ok_and(|log| log.len() > 0) {
+        return Err(failed(new)(ErrorKind::ResourceBusy.into()));
+    }
     File::open(new).and_then(|file| file.sync_all()).map_err(failed(new))?;
     let moment = now.rfc3339().replace(['-', ':'], "");
     let kept = beside(database, &format!(".replaced-{moment}"));

@@ -79,6 +79,11 @@ pub enum KeyError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// It must be there and is not.
+    #[error(
+        "there is no key file {0}. Put a copy of the key file of this installation there, or name it with --key-file"
+    )]
+    Missing(PathBuf),
     /// Others may read it.
     #[error("the key file {0} can be read by other users. Run: chmod 600 {0}")]
     Readable(PathBuf),
@@ -124,7 +129,7 @@ impl Keys {
     pub fn open_existing(path: &Path) -> Result<Self, KeyError> {
         match file::read(path)? {
             Some(ring) => Ok(Self { ring: RwLock::new(Arc::new(ring)), file: None }),
-            None => Err(KeyError::File { path: path.to_owned(), source: std::io::ErrorKind::NotFound.into() }),
+            None => Err(KeyError::Missing(path.to_owned())),
         }
     }
 
@@ -187,6 +192,12 @@ impl Keys {
     /// Whether one of these keys made a database, by its key check.
     pub fn made(&self, key_check: &[u8]) -> bool {
         self.is_mac(key_check, Purpose::KeyCheck, &[])
+    }
+
+    /// Whether the database is known by one of these keys.
+    pub async fn know(&self, db: &Db) -> Result<bool, Fault> {
+        let (known,): (Vec<u8>,) = query("select key_check from server where id = 1").one(db).await?;
+        Ok(self.made(&known))
     }
 
     /// Whether the database is known by the newest key, and not only by an older one.
