@@ -5,7 +5,15 @@ pub mod database;
 pub mod process;
 pub mod sink;
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -22,7 +30,7 @@ use vestibule::{
     },
     platform::{
         App,
-        config::Written,
+        config::{Config, Written},
         db::{Db, Tx},
         hashing::{Hashing, Strength},
         keys::Keys,
@@ -38,9 +46,31 @@ pub const ORIGIN: &str = "https://id.vestibule.test";
 /// A password that every rule accepts.
 pub const PASSWORD: &str = "seven purple herons dance";
 
-/// A server in a test.
+/// One server on the database and the key of the settings.
+async fn replica(config: Arc<Config>, clock: Clock, mailer: Mailer, strength: Strength) -> App {
+    let randomness = Randomness::System;
+    let keys = Keys::open(&config.key_file, &randomness).unwrap();
+    let db = Db::open(&config.database, clock, randomness.clone()).await.unwrap();
+    keys.check(&db, &config.key_file).await.unwrap();
+    App {
+        server: ServerId::new(db.now(), randomness.bytes()),
+        db,
+        config,
+        keys: Arc::new(keys),
+        hashing: Hashing::start(1, strength, randomness.clone()),
+        mailer,
+        tallies: Arc::new(Tallies::default()),
+        trying: Arc::default(),
+        randomness,
+    }
+}
+
+/// A server in a test. On `PostgreSQL` there are two on one database, and every browser goes to one and the other in
+/// turn, as behind a load balancer.
 pub struct TestApp {
     pub app: App,
+    pub other: Option<App>,
+    turn: Arc<AtomicUsize>,
     pub clock: Clock,
     pub mail: Captured,
     _folder: TempDir,
@@ -75,32 +105,36 @@ impl TestApp {
             ..Written::default()
         };
         let mut config = written.parse().unwrap();
-        if let Some(database) = database::with_schema().await {
-            config.database = database;
+        let shared = database::with_schema().await;
+        if let Some(database) = &shared {
+            config.database = database.clone();
         }
         let clock = Clock::still_at(Timestamp::from_micros(1_795_356_000_000_000));
-        let randomness = Randomness::System;
-        let keys = Keys::open(&config.key_file, &randomness).unwrap();
-        let db = Db::open(&config.database, clock.clone(), randomness.clone()).await.unwrap();
-        keys.check(&db, &config.key_file).await.unwrap();
-        let app = App {
-            server: ServerId::new(db.now(), randomness.bytes()),
-            db,
-            config: Arc::new(config),
-            keys: Arc::new(keys),
-            hashing: Hashing::start(1, strength, randomness.clone()),
-            mailer,
-            tallies: Arc::new(Tallies::default()),
-            trying: Arc::default(),
-            randomness,
-        };
-        Self { app, clock, mail, _folder: folder }
+        let config = Arc::new(config);
+        let replica = || replica(Arc::clone(&config), clock.clone(), mailer.clone(), strength.clone());
+        let app = replica().await;
+        let other = if shared.is_some() { Some(replica().await) } else { None };
+        Self { app, other, turn: Arc::default(), clock, mail, _folder: folder }
+    }
+
+    /// Every server of this test.
+    pub fn replicas(&self) -> impl Iterator<Item = &App> {
+        std::iter::once(&self.app).chain(&self.other)
+    }
+
+    /// Lets the servers tell each other what each counted in memory, as they do every second.
+    pub async fn share_counts(&self) {
+        // Twice: the first learns from the second what that told after it.
+        for app in self.replicas().chain(self.replicas()) {
+            vestibule::platform::limits::shared::share(app).await.unwrap();
+        }
     }
 
     /// A new browser, at its own client address.
     pub fn browser(&self) -> Browser {
         Browser {
-            router: vestibule::router(&self.app),
+            routers: self.replicas().map(vestibule::router).collect(),
+            turn: Arc::clone(&self.turn),
             cookies: BTreeMap::new(),
             address: "192.0.2.7:50000".parse().unwrap(),
             forwarded_for: None,
@@ -183,9 +217,15 @@ impl TestApp {
         self.clock.advance(span);
     }
 
-    /// Lets the worker deliver everything that is due.
+    /// Lets the workers of all servers deliver everything that is due, at the same time.
     pub async fn deliver(&self) {
-        worker::deliver(&self.app).await.unwrap();
+        let mut working = tokio::task::JoinSet::new();
+        for app in self.replicas().cloned() {
+            working.spawn(async move { worker::deliver(&app).await });
+        }
+        for outcome in working.join_all().await {
+            outcome.unwrap();
+        }
     }
 
     /// Everything sent to an address so far.
@@ -236,7 +276,8 @@ impl Opened for Mail {
 /// A browser with its cookies. It sends what browsers send about where a form comes from.
 #[derive(Clone)]
 pub struct Browser {
-    router: Router,
+    routers: Vec<Router>,
+    turn: Arc<AtomicUsize>,
     pub cookies: BTreeMap<String, String>,
     pub address: SocketAddr,
     pub forwarded_for: Option<String>,
@@ -246,7 +287,7 @@ pub struct Browser {
 impl Browser {
     /// From now on reaches another process on the same data.
     pub fn through(&mut self, app: &App) {
-        self.router = vestibule::router(app);
+        self.routers = vec![vestibule::router(app)];
     }
 
     /// Opens a path.
@@ -291,7 +332,8 @@ impl Browser {
             request.headers_mut().insert("x-forwarded-for", forwarded.parse().unwrap());
         }
         request.extensions_mut().insert(ConnectInfo(self.address));
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.routers.len();
+        let response = self.routers[turn].clone().oneshot(request).await.unwrap();
         keep_cookies(&mut self.cookies, response.headers());
         let status = response.status().as_u16();
         let headers = response.headers().clone();
