@@ -102,6 +102,26 @@ async fn let_the_moment_come(place: &Place) {
     within("the new key's moment", used).await;
 }
 
+/// Turns the key while people open the link at every server; nobody is turned away.
+async fn turn_with_people_at_the_door(place: &Place, rotate: &[&str], servers: [&Server; 2], link: &str) {
+    let opened = Arc::new(AtomicUsize::new(0));
+    let mut crowd = JoinSet::new();
+    for server in [servers, servers].concat() {
+        crowd.spawn(keep_opening(server.browser(), link.to_owned(), Arc::clone(&opened)));
+    }
+    let turned = object(&place.ask(rotate).await);
+    assert_eq!(turned["sealed_anew"], 1);
+    let before = opened.load(Ordering::SeqCst);
+    within("more people", async {
+        while opened.load(Ordering::SeqCst) < before + 100 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(crowd.try_join_next().is_none(), "somebody was turned away");
+    crowd.shutdown().await;
+}
+
 async fn turn_under(place: Place, rotate: &[&str]) {
     let mut one = place.serve().await;
     let (mut manager, link) = one.acme().await;
@@ -115,22 +135,7 @@ async fn turn_under(place: Place, rotate: &[&str]) {
     let (_, ada_code) = hand_over(&mut manager, "ada@acme.com").await;
 
     let old_file = fs::read_to_string(place.data().join("key")).unwrap();
-    let opened = Arc::new(AtomicUsize::new(0));
-    let mut crowd = JoinSet::new();
-    for server in [&one, other, &one, other] {
-        crowd.spawn(keep_opening(server.browser(), link.clone(), Arc::clone(&opened)));
-    }
-    let turned = object(&place.ask(rotate).await);
-    assert_eq!(turned["sealed_anew"], 1);
-    let before = opened.load(Ordering::SeqCst);
-    within("more people", async {
-        while opened.load(Ordering::SeqCst) < before + 100 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    assert!(crowd.try_join_next().is_none(), "somebody was turned away");
-    crowd.shutdown().await;
+    turn_with_people_at_the_door(&place, rotate, [&one, other], &link).await;
     // The key is there, and not used yet.
     for server in [&one, other] {
         assert_eq!(server.browser().get(&link).await.unwrap().status, 200);

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::values::{Clock, Randomness};
 
-/// Rows that are in memory at once: with twenty columns each well below the 32,766 values of one statement.
-const BATCH: usize = 500;
+/// Rows that are in memory at once: with twenty columns each well below the 32,766 values of one statement. Longer
+/// statements take longer a row: what they cost to plan grows faster than they do.
+const BATCH: usize = 100;
 
 /// Why nothing was copied; each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -129,7 +130,9 @@ async fn copy_table(source: &mut Plain, target: &mut Plain, table: &Table) -> Re
         let Some(last) = rows.last() else { return Ok(()) };
         let place = |name: &&str| names.iter().position(|column| column == name);
         after = table.key.iter().filter_map(|name| last.get(place(name)?).cloned()).collect();
-        let insert = sql(table, Statement::Insert { columns: &names, rows: rows.len() });
+        // SQLite looks every `$1` up among those before it; `?1` it counts.
+        let mark = if matches!(target, Plain::Sqlite(_)) { '?' } else { '$' };
+        let insert = sql(table, Statement::Insert { columns: &names, rows: rows.len(), mark });
         target.execute(insert, rows.into_iter().flatten().collect()).await?;
     }
 }
@@ -164,15 +167,15 @@ enum Statement<'a> {
     Empty,
     Count,
     Page { columns: &'a [&'a str], first: bool },
-    Insert { columns: &'a [&'a str], rows: usize },
+    Insert { columns: &'a [&'a str], rows: usize, mark: char },
 }
 
 /// The only SQL that is put together: of the names of [`TABLES`] and of their own columns, and of nothing that anybody
 /// typed.
 fn sql(table: &Table, asked: Statement<'_>) -> String {
     let name = table.name;
-    let numbered = |from: usize, many: usize| {
-        (from..from + many).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
+    let numbered = |mark: char, from: usize, many: usize| {
+        (from..from + many).map(|number| format!("{mark}{number}")).collect::<Vec<_>>().join(", ")
     };
     match asked {
         Statement::Empty => format!("delete from {name}"),
@@ -180,11 +183,11 @@ fn sql(table: &Table, asked: Statement<'_>) -> String {
         Statement::Page { columns, first } => {
             let (columns, key) = (columns.join(", "), table.key.join(", "));
             let after =
-                if first { String::new() } else { format!("where ({key}) > ({})", numbered(1, table.key.len())) };
+                if first { String::new() } else { format!("where ({key}) > ({})", numbered('$', 1, table.key.len())) };
             format!("select {columns} from {name} {after} order by {key} limit {BATCH}")
         }
-        Statement::Insert { columns, rows } => {
-            let row = |place: usize| format!("({})", numbered(place * columns.len() + 1, columns.len()));
+        Statement::Insert { columns, rows, mark } => {
+            let row = |place: usize| format!("({})", numbered(mark, place * columns.len() + 1, columns.len()));
             let rows = (0..rows).map(row).collect::<Vec<_>>().join(", ");
             format!("insert into {name} ({}) values {rows}", columns.join(", "))
         }
