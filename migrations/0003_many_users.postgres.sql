@@ -29,26 +29,34 @@ exception when others then
   raise warning 'the extension pg_trgm is missing: searching many users will be slow (%)', sqlerrm;
 end $$;
 
-create function count_users() returns trigger language plpgsql as $$
+-- Once a statement, so that whoever writes many users at once touches each count once.
+create function count_more_users() returns trigger language plpgsql as $$
 begin
-  if tg_op <> 'INSERT' then
-    update user_counts set users = users - 1
-     where organization_id = old.organization_id and email_domain = old.email_domain;
-    if tg_op = 'DELETE' then
-      update user_counts set users = users - 1 where organization_id = old.organization_id and email_domain = '';
-    end if;
-  end if;
-  if tg_op <> 'DELETE' then
-    insert into user_counts values (new.organization_id, new.email_domain, 1)
-      on conflict (organization_id, email_domain) do update set users = user_counts.users + 1;
-    if tg_op = 'INSERT' then
-      insert into user_counts values (new.organization_id, '', 1)
-        on conflict (organization_id, email_domain) do update set users = user_counts.users + 1;
-    end if;
-  end if;
+  insert into user_counts
+    select organization_id, email_domain, count(*) from added group by organization_id, email_domain
+     union all select organization_id, '', count(*) from added group by organization_id
+     order by 1, 2
+  on conflict (organization_id, email_domain) do update set users = user_counts.users + excluded.users;
   return null;
 end $$;
-create trigger users_inserted after insert on users for each row execute function count_users();
-create trigger users_deleted after delete on users for each row execute function count_users();
+create function count_fewer_users() returns trigger language plpgsql as $$
+begin
+  update user_counts c set users = c.users - gone.users
+    from (select organization_id, email_domain, count(*) as users from removed group by organization_id, email_domain
+           union all select organization_id, '', count(*) from removed group by organization_id) gone
+   where c.organization_id = gone.organization_id and c.email_domain = gone.email_domain;
+  return null;
+end $$;
+create function move_counted_user() returns trigger language plpgsql as $$
+begin
+  update user_counts set users = users - 1 where organization_id = old.organization_id and email_domain = old.email_domain;
+  insert into user_counts values (new.organization_id, new.email_domain, 1)
+    on conflict (organization_id, email_domain) do update set users = user_counts.users + 1;
+  return null;
+end $$;
+create trigger users_inserted after insert on users referencing new table as added
+  for each statement execute function count_more_users();
+create trigger users_deleted after delete on users referencing old table as removed
+  for each statement execute function count_fewer_users();
 create trigger users_moved after update of email_domain on users for each row
-  when (old.email_domain is distinct from new.email_domain) execute function count_users();
+  when (old.email_domain is distinct from new.email_domain) execute function move_counted_user();

@@ -199,7 +199,10 @@ impl Work {
     async fn run(self, app: &App) {
         match self {
             Self::WriteCounts => report("writing counts", write_tallies(app).await),
-            Self::CleanUp => report("cleaning up", clean_up_in_turn(app).await),
+            Self::CleanUp => {
+                report("cleaning up", clean_up_in_turn(app).await);
+                report("following a new key", links::follow_key_in_use(app).await);
+            }
             Self::ShareCounts => report("sharing counts", limits::shared::share(app).await),
             Self::SetClock => report("setting the clock", app.db.set_clock().await),
         }

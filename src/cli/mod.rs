@@ -1,11 +1,17 @@
 //! The command line: one file a command. Each fails with one clear line and a non-zero status.
 
 mod admit;
+mod arguments;
+mod backup;
 mod config;
+mod copy;
+mod key;
 mod link;
+mod migrate;
 mod org;
 mod out;
 mod reason;
+mod restore;
 mod serve;
 mod user;
 
@@ -23,7 +29,7 @@ use crate::{
     platform::{
         App, Fault,
         config::{Config, ConfigError, Written},
-        db::{Db, OpenError},
+        db::{self, CopyError, Db, KeepError, Lock, OpenError},
         hashing::{Hashing, Strength},
         keys::{KeyCheckError, KeyError, Keys},
         limits::Tallies,
@@ -71,6 +77,18 @@ enum Command {
     /// Check or show the settings
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Write everything into a file, while the server serves
+    Backup(backup::Backup),
+    /// Put a backup in the place of the database, while no server serves
+    Restore(restore::Restore),
+    /// Copy everything into another database, between `SQLite` and `PostgreSQL` either way
+    #[command(about = "Copy everything into another database, between SQLite and PostgreSQL either way")]
+    Copy(copy::Copy),
+    /// Bring the schema of the database up to date, as the server does when it starts
+    Migrate(migrate::Migrate),
+    /// Give the server a new key
+    #[command(subcommand)]
+    Key(key::KeyCommand),
 }
 
 /// Why a command failed: one line for people.
@@ -103,6 +121,12 @@ pub enum CommandError {
     /// There is no database to work on.
     #[error("there is no database at {0} yet. Start the server first, or say where it is with --data-dir")]
     NoDatabase(PathBuf),
+    /// A file cannot be kept or put back.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+    /// Nothing was copied.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
     /// Something broke.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -120,6 +144,10 @@ const PLAIN_HTTP: &str = "THE PUBLIC URL IS PLAIN HTTP: passwords and sessions c
 
 /// Runs the command that the arguments ask for.
 pub fn run() -> ExitCode {
+    if let Some(why) = arguments::password_in(std::env::args_os()) {
+        complain(&why);
+        return ExitCode::from(2);
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
@@ -175,6 +203,11 @@ fn go(arguments: Arguments) -> Result<(), CommandError> {
             Command::User(command) => user::run(command, config, out).await,
             Command::Admit(asked) => admit::run(asked, config, out).await,
             Command::Config(command) => self::config::run(&command, &config, out),
+            Command::Backup(asked) => backup::run(asked, config, out).await,
+            Command::Restore(asked) => restore::run(asked, config, out).await,
+            Command::Copy(asked) => copy::run(asked, config, out).await,
+            Command::Migrate(asked) => migrate::run(asked, config, out).await,
+            Command::Key(command) => key::run(command, config, out).await,
         }
     })
 }
@@ -194,10 +227,26 @@ fn read_config(file: Option<&std::path::Path>, flags_and_environment: Written) -
 /// Opens the data folder, the key and the database.
 async fn open(config: Config, mailer: Mailer, hash_threads: usize) -> Result<App, CommandError> {
     let randomness = Randomness::System;
-    make_folder(&config.data_dir)?;
-    let keys = Keys::open(&config.key_file, &randomness)?;
+    let key_file = &config.key_file;
+    let known = db::look(&config.database).await?.is_some_and(|looked| looked.key_check.is_some());
+    let keys = match key_file.exists() {
+        true => Some(Keys::open(key_file, &randomness)?),
+        // A new key would be a wrong one.
+        false if known => return Err(KeyError::Other(key_file.clone()).into()),
+        false => None,
+    };
+    if config.database.file().is_some() {
+        make_folder(&config.data_dir)?;
+    }
     let db = Db::open(&config.database, Clock::running(), randomness.clone()).await?;
-    keys.check(&db, &config.key_file).await?;
+    // Only now: a database that cannot be used leaves no folder and no key behind.
+    let keys = if let Some(keys) = keys {
+        keys
+    } else {
+        make_folder(&config.data_dir)?;
+        Keys::open(key_file, &randomness)?
+    };
+    keys.check(&db, key_file).await?;
     Ok(App {
         server: ServerId::new(db.now(), randomness.bytes()),
         hashing: Hashing::start(hash_threads, Strength::standard(), randomness.clone()),
@@ -209,6 +258,24 @@ async fn open(config: Config, mailer: Mailer, hash_threads: usize) -> Result<App
         trying: Arc::default(),
         randomness,
     })
+}
+
+/// Only one process serves a `SQLite` file, or replaces it: the lock is held as long as what this returns.
+fn lock_for_serving(config: &Config) -> Result<Option<Lock>, CommandError> {
+    let Some(file) = config.database.file() else { return Ok(None) };
+    make_folder(&config.data_dir)?;
+    match Lock::for_serving(file).map_err(|error| cannot_lock(file, &error))? {
+        None => Err(CommandError::Refused(format!(
+            "another server works on {}. Stop it first; for several servers use PostgreSQL (docs/operating.md)",
+            file.display()
+        ))),
+        held => Ok(held),
+    }
+}
+
+/// A lock is a file beside what is locked.
+fn cannot_lock(file: &std::path::Path, error: &std::io::Error) -> CommandError {
+    OpenError::File { path: file.display().to_string(), why: error.to_string() }.into()
 }
 
 /// How mail leaves, by the settings.

@@ -28,6 +28,7 @@ pub(super) async fn serve(config: Config) -> Result<(), CommandError> {
     let listener = TcpListener::bind(listen).await.map_err(|error| CommandError::Listen(listen, error))?;
     let listening = listener.local_addr()?;
     let metrics = listen_for_metrics(&config).await?;
+    let _serving = super::lock_for_serving(&config)?;
     let app = open(config.listening_on(listening), mailer, hash_threads()).await?;
     organizations::remember_public_url(&app).await?;
     // Before anybody is told that it runs: a stop that comes at once is heard too.

@@ -82,12 +82,12 @@ impl Token {
 
 /// The token of a message, derived so that every delivery of it carries the same link.
 pub fn token_of(app: &App, message: MessageId) -> Secret {
-    app.keys.derive_secret(KeyPurpose::MessageToken, message.uuid().as_bytes())
+    app.keys.derive_secret(KeyPurpose::MessageToken, message)
 }
 
 /// The confirmation code of a message, derived likewise.
 pub fn code_of(app: &App, message: MessageId) -> ConfirmationCode {
-    ConfirmationCode::from_bytes(app.keys.derive_number(KeyPurpose::MessageCode, message.uuid().as_bytes()))
+    ConfirmationCode::from_bytes(app.keys.derive_number(KeyPurpose::MessageCode, message))
 }
 
 fn code_hash(app: &App, subject: SubjectId, code: &ConfirmationCode) -> Vec<u8> {
@@ -276,6 +276,12 @@ pub async fn end_set_up(tx: &mut Tx) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Ends every open token of everybody: what was used after a backup must not work again. How many.
+pub async fn end_everybodys(tx: &mut Tx) -> Result<u64, Fault> {
+    let now = tx.now;
+    query("update tokens set ended_at = $1 where ended_at is null").bind(now).execute(tx).await
+}
+
 /// How the token that a message carries stands, for whoever hands it over.
 #[derive(Debug, Clone, FromRow)]
 pub struct Carried {
@@ -364,7 +370,9 @@ pub async fn try_code(app: &App, tx: &mut Tx, subject: SubjectId, code: &Confirm
     .optional(tx)
     .await?;
     let Some(tried) = tried else { return Ok(CodeTried::NoCode) };
-    if super::keys::same(&tried.code_hash, &code_hash(app, subject, code)) {
+    let uuid = subject.uuid();
+    let parts = [uuid.as_bytes().as_slice(), code.expose().as_bytes()];
+    if app.keys.is_mac(&tried.code_hash, KeyPurpose::ConfirmationCode, &parts) {
         return Ok(CodeTried::Right { handed_over_by: tried.handed_over_by });
     }
     Ok(CodeTried::Wrong { left: CODE_TRIES - tried.code_tries })

@@ -29,6 +29,12 @@ impl<K> Id<K> {
         Self(uuid, PhantomData)
     }
 
+    /// When it was made, to the millisecond.
+    pub fn made_at(self) -> Timestamp {
+        let millis = i64::try_from(self.0.as_u128() >> 80).unwrap_or(0);
+        Timestamp::from_micros(millis * 1000)
+    }
+
     /// The bits, for a database and for keyed hashes.
     pub const fn uuid(self) -> Uuid {
         self.0

@@ -39,6 +39,11 @@ impl Timestamp {
         self.format("%Y-%m-%dT%H:%M:%SZ")
     }
 
+    /// From RFC 3339, as [`Timestamp::rfc3339`] writes it.
+    pub fn from_rfc3339(typed: &str) -> Option<Self> {
+        typed.trim().parse::<jiff::Timestamp>().ok().map(|moment| Self(moment.as_microsecond()))
+    }
+
     /// For people without scripts: the day and the minute, and that it is UTC.
     pub fn readable(self) -> String {
         self.format("%Y-%m-%d %H:%M UTC")
@@ -176,6 +181,7 @@ mod tests {
     fn a_moment_reads_as_rfc_3339_and_as_words() {
         let moment = Timestamp::from_micros(1_795_356_123_456_789);
         assert_eq!(moment.rfc3339(), "2026-11-22T14:02:03Z");
+        assert_eq!(Timestamp::from_rfc3339("2026-11-22T14:02:03Z").unwrap().rfc3339(), moment.rfc3339());
         assert_eq!(moment.readable(), "2026-11-22 14:02 UTC");
         assert_eq!(moment.hour().rfc3339(), "2026-11-22T14:00:00Z");
     }

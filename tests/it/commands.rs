@@ -223,5 +223,5 @@ async fn every_command_and_option_is_explained() {
             }
         }
     }
-    assert_eq!(seen, 18);
+    assert_eq!(seen, 24);
 }

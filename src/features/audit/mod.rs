@@ -79,6 +79,8 @@ crate::words! {
         MessageFailed = "mail.failed",
         /// A test message was asked for.
         TestMessageSent = "mail.test_sent",
+        /// The database was put back from a backup.
+        Restored = "server.restored",
     }
 }
 

@@ -61,8 +61,14 @@ pub async fn find(app: &App, code: &str) -> Result<Option<Found>, Fault> {
     if code.len() > 64 || !code.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Ok(None);
     }
-    let hash = app.keys.mac(Purpose::LinkCode, &[code.as_bytes()]);
-    LOOKED_UP.ask(hash.clone(), || store::find(&app.db, hash.clone())).await
+    loop {
+        let hashes = app.keys.macs(Purpose::LinkCode, &[code.as_bytes()]);
+        let found = LOOKED_UP.ask(hashes.concat(), || store::find(&app.db, hashes.clone())).await?;
+        // A key that was added meanwhile may have made the hash anew.
+        if found.is_some() || app.keys.macs(Purpose::LinkCode, &[code.as_bytes()]) == hashes {
+            return Ok(found);
+        }
+    }
 }
 
 /// The path of the organization's own link, opened for display: `/join/…`.
@@ -83,6 +89,56 @@ pub async fn replace_own(app: &App, tx: &mut Tx, by: &Authority) -> Result<Strin
     let (_, code) = new_code(app, tx, by.organization, link).await?;
     audit::record(tx, by.organization, &by.actor, Happened::to(EventKind::LinkReplaced, link)).await?;
     Ok(format!("/join/{code}"))
+}
+
+/// Codes made anew in one write.
+const BATCH: i64 = 500;
+
+/// Follows a new key: seals and hashes every code anew that an older key made, while servers work, and lets the
+/// database be known by the newest key then. How many codes there were. Stopped halfway, it goes on another time.
+pub async fn follow_key(app: &App) -> Result<usize, Fault> {
+    let (mut made, mut after) = (0, None);
+    let newest = app.keys.newest();
+    loop {
+        let page = store::codes_after(&app.db, after, BATCH).await?;
+        let Some((last, _, _)) = page.last() else { break };
+        after = Some(*last);
+        let older = |(_, hash, sealed): &&store::Sealed| !newest.made(hash) || !newest.made(sealed);
+        let mut anew = Vec::new();
+        for (id, _, sealed) in page.iter().filter(older) {
+            let bound = id_bytes(*id);
+            let code = app.keys.open_sealed(Purpose::LinkDisplay, &bound, sealed)?;
+            let hash = newest.mac(Purpose::LinkCode, &[code.as_slice()]);
+            anew.push((*id, hash, newest.seal(Purpose::LinkDisplay, &bound, &code)?));
+        }
+        if anew.is_empty() {
+            continue;
+        }
+        made += anew.len();
+        let mut tx = app.db.write().await?;
+        for code in anew {
+            store::seal_code_anew(&mut tx, code).await?;
+        }
+        tx.commit().await?;
+    }
+    if !app.keys.is_turned(&app.db).await? {
+        app.keys.turn(&app.db).await?;
+    }
+    Ok(made)
+}
+
+/// Follows a new key whose moment has come, where there is one, and says so where this server has not got it.
+pub async fn follow_key_in_use(app: &App) -> Result<(), Fault> {
+    if !app.keys.know(&app.db).await? {
+        tracing::error!(
+            "the key file lacks the key that this database is known by: copy the newest key file to this server"
+        );
+        return Ok(());
+    }
+    if app.keys.are_several() && app.keys.newest().from() <= app.db.now() {
+        follow_key(app).await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

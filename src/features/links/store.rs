@@ -5,6 +5,7 @@ use crate::{
     platform::{
         Fault,
         db::{Db, Tx, query},
+        keys::MOST,
     },
     values::{LinkCodeId, LinkId, OrganizationId, kinds},
 };
@@ -50,14 +51,17 @@ pub(super) async fn end_codes(tx: &mut Tx, link: LinkId) -> Result<(), Fault> {
     Ok(())
 }
 
-pub(super) async fn find(db: &Db, hash: Vec<u8>) -> Result<Option<Found>, Fault> {
+pub(super) async fn find(db: &Db, [newest, second, third, oldest]: [Vec<u8>; MOST]) -> Result<Option<Found>, Fault> {
     query(
         "select l.id as link_id, c.id as code_id, c.replaced_at, o.id as organization_id, o.name as organization_name,
                 o.slug as organization_slug, o.self_service, l.paused, l.opens_at, l.expires_at, l.maximum, l.used
            from link_codes c join links l on l.id = c.link_id join organizations o on o.id = c.organization_id
-          where c.code_hash = $1",
+          where c.code_hash in ($1, $2, $3, $4)",
     )
-    .bind(hash)
+    .bind(newest)
+    .bind(second)
+    .bind(third)
+    .bind(oldest)
     .optional(db)
     .await
 }
@@ -136,6 +140,28 @@ pub(super) async fn current_code(
     .bind(LinkKind::Own)
     .optional(db)
     .await
+}
+
+/// A code's id, its hash and its seal.
+pub(super) type Sealed = (LinkCodeId, Vec<u8>, Vec<u8>);
+
+/// Codes with their hashes and seals, by id, for making them anew. Of every organization: the key is the server's.
+pub(super) async fn codes_after(db: &Db, after: Option<LinkCodeId>, limit: i64) -> Result<Vec<Sealed>, Fault> {
+    query("select id, code_hash, sealed from link_codes where ($1 is null or id > $1) order by id limit $2")
+        .bind(after)
+        .bind(limit)
+        .all(db)
+        .await
+}
+
+pub(super) async fn seal_code_anew(tx: &mut Tx, (id, hash, sealed): Sealed) -> Result<(), Fault> {
+    query("update link_codes set code_hash = $1, sealed = $2 where id = $3")
+        .bind(hash)
+        .bind(sealed)
+        .bind(id)
+        .execute(tx)
+        .await?;
+    Ok(())
 }
 
 pub(super) async fn own_in(tx: &mut Tx, organization: OrganizationId) -> Result<Option<LinkId>, Fault> {

@@ -68,11 +68,11 @@ pub async fn by_slug(db: &Db, slug: &Slug) -> Result<Option<Organization>, Fault
 }
 
 /// A page of organizations by slug, for the command line.
-pub async fn list(db: &Db, after: Option<&Slug>, limit: i64) -> Result<Vec<Organization>, Fault> {
+pub async fn list<'a>(on: impl Into<Target<'a>>, after: Option<&Slug>, limit: i64) -> Result<Vec<Organization>, Fault> {
     query("select * from organizations where ($1 is null or slug > $1) order by slug limit $2")
         .bind(after.map(Slug::as_str))
         .bind(limit)
-        .all(db)
+        .all(on)
         .await
 }
 

@@ -11,7 +11,7 @@ mod store;
 use std::time::Duration;
 
 pub use extract::{Manager, Member, current};
-pub use store::{Candidate, Session, candidate, end, end_all_of, list_of, write_seen};
+pub use store::{Candidate, Session, candidate, end, end_all_of, end_everybodys, list_of, write_seen};
 
 use super::users::{Role, User};
 use crate::{

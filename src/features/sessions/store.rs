@@ -128,6 +128,11 @@ pub async fn end_all_of(tx: &mut Tx, user: UserId, but: Option<SessionId>) -> Re
     query("delete from sessions where user_id = $1 and ($2 is null or id <> $2)").bind(user).bind(but).execute(tx).await
 }
 
+/// Ends every session of everybody. How many.
+pub async fn end_everybodys(tx: &mut Tx) -> Result<u64, Fault> {
+    query("delete from sessions").execute(tx).await
+}
+
 /// A session, as its own user sees it.
 #[derive(Debug, Clone, FromRow)]
 pub struct Session {

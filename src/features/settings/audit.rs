@@ -101,7 +101,9 @@ enum What {
 
 fn about_what(event: &Event, mail: Option<MailKind>) -> Option<What> {
     match event.kind {
-        EventKind::OrganizationCreated | EventKind::SettingsSaved | EventKind::LinkReplaced => None,
+        EventKind::OrganizationCreated | EventKind::SettingsSaved | EventKind::LinkReplaced | EventKind::Restored => {
+            None
+        }
         EventKind::UserCreated
         | EventKind::UserDeactivated
         | EventKind::UserReactivated

@@ -96,7 +96,7 @@ pub enum LogFormat {
 }
 
 /// The names of the environment's settings; anything else that begins with `VESTIBULE_` is a mistake.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 13] = [
     "VESTIBULE_LISTEN",
     "VESTIBULE_PUBLIC_URL",
     "VESTIBULE_DATA_DIR",
@@ -108,6 +108,9 @@ const NAMES: [&str; 11] = [
     "VESTIBULE_METRICS_LISTEN",
     "VESTIBULE_LOG_FORMAT",
     "VESTIBULE_OTLP_ENDPOINT",
+    // Of `vestibule copy` alone.
+    "VESTIBULE_COPY_FROM",
+    "VESTIBULE_COPY_TO",
 ];
 
 /// The settings, parsed.

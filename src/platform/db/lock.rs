@@ -1,13 +1,15 @@
 //! Locks between processes of one machine, on a file beside the `SQLite` file. They end with the process, however it ends.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown},
     path::{Path, PathBuf},
 };
 
 use rustix::fs::{FlockOperation, flock};
+
+use super::keep::folder_of;
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
@@ -20,13 +22,31 @@ fn beside(database: &Path, what: &str) -> PathBuf {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    File::options().create(true).truncate(false).write(true).mode(0o600).open(path)
+    match File::options().create_new(true).write(true).mode(0o600).open(path) {
+        Ok(file) => {
+            // Made by the superuser for a command, it must not keep the server out. Others cannot give a file away.
+            let owner = fs::metadata(folder_of(path))?;
+            drop(fchown(&file, Some(owner.uid()), Some(owner.gid())));
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => File::options().write(true).open(path),
+        Err(error) => Err(error),
+    }
 }
 
 impl Lock {
     /// Only one process serves a `SQLite` file, or replaces it. `None` when another does.
     pub fn for_serving(database: &Path) -> io::Result<Option<Self>> {
-        let file = open(&beside(database, ".serving"))?;
+        Self::at_once(&beside(database, ".serving"))
+    }
+
+    /// Only one process turns the key of a key file. `None` when another does.
+    pub fn for_turning(key_file: &Path) -> io::Result<Option<Self>> {
+        Self::at_once(&beside(key_file, ".turning"))
+    }
+
+    fn at_once(path: &Path) -> io::Result<Option<Self>> {
+        let file = open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Self(file))),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),

@@ -35,6 +35,9 @@ const STEPS: [Step; 3] = [
 /// The schema that this version knows.
 pub const NEWEST: i64 = 3;
 
+/// The step from which on a database says which servers may still work on it.
+pub(super) const KNOWS_OLDEST: i64 = 2;
+
 fn migrator(text: impl Fn(&Step) -> &'static str) -> Migrator {
     let migrations = STEPS.iter().map(|step| {
         Migration::new(step.version, step.name.into(), MigrationType::Simple, text(step).into_sql_str(), false)

@@ -5,10 +5,15 @@
 
 mod columns;
 mod connections;
+mod copy;
+mod keep;
 mod lock;
+mod look;
 mod migrations;
 mod open;
+mod plain;
 mod query;
+mod tables;
 mod url;
 
 use std::{
@@ -23,10 +28,15 @@ use connections::{Connections, Lent, lend, say};
 use sqlx::{PgConnection, SqliteConnection};
 
 pub(crate) use columns::word_column;
+pub use copy::{Copied, CopyError, copy};
+pub use keep::{KeepError, check_whole, put_into_place, sync_folder, write_copy};
 pub use lock::Lock;
+pub use look::{Looked, look};
+pub use migrations::NEWEST;
 pub use open::OpenError;
 pub use query::{Arg, Query, Row, Target, query};
 pub use sqlx::FromRow;
+pub use tables::{DERIVED, TABLES, Table};
 pub use url::{DatabaseUrl, DatabaseUrlError};
 
 use super::Fault;

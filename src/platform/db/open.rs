@@ -226,8 +226,16 @@ async fn postgres(options: &PgConnectOptions, url: &DatabaseUrl) -> Result<Engin
     Ok(Engine::Postgres(all))
 }
 
+/// Why a database cannot be used, of either kind.
+pub(super) fn failed(url: &DatabaseUrl, error: &sqlx::Error) -> OpenError {
+    match url {
+        DatabaseUrl::Sqlite(path) => not_opened(path, reason(error)),
+        DatabaseUrl::Postgres(_) => refused(url, error),
+    }
+}
+
 /// What the database said, without the library's words around it.
-fn reason(error: &sqlx::Error) -> String {
+pub(super) fn reason(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(error) => error.message().to_owned(),
         sqlx::Error::Io(error) => error.to_string(),
@@ -263,6 +271,11 @@ fn refused(url: &DatabaseUrl, error: &sqlx::Error) -> OpenError {
 
 /// A database in which nothing has been made yet.
 fn is_missing_table(fault: &Fault) -> bool {
-    let Fault::Database(sqlx::Error::Database(error)) = fault else { return false };
+    matches!(fault, Fault::Database(error) if is_missing(error))
+}
+
+/// The same of an error of the database.
+pub(super) fn is_missing(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
     error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table")
 }

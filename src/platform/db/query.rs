@@ -31,10 +31,10 @@ macro_rules! args {
             impl From<Option<$type>> for Arg { fn from(value: Option<$type>) -> Self { Self::$variant(value) } }
         )*
         impl Arg {
-            fn add_to_sqlite(self, arguments: &mut SqliteArguments) -> Result<(), sqlx::error::BoxDynError> {
+            pub(super) fn add_to_sqlite(self, arguments: &mut SqliteArguments) -> Result<(), sqlx::error::BoxDynError> {
                 match self { $(Self::$variant(value) => arguments.add(value)),* }
             }
-            fn add_to_postgres(self, arguments: &mut PgArguments) -> Result<(), sqlx::error::BoxDynError> {
+            pub(super) fn add_to_postgres(self, arguments: &mut PgArguments) -> Result<(), sqlx::error::BoxDynError> {
                 match self { $(Self::$variant(value) => arguments.add(value)),* }
             }
         }

@@ -143,6 +143,17 @@ pub async fn drop_about(tx: &mut Tx, subject: SubjectId) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Drops every waiting message: what waited when a backup was made has left since. How many.
+pub async fn drop_everybodys(tx: &mut Tx) -> Result<u64, Fault> {
+    let now = tx.now;
+    query("update messages set state = $1, ended_at = $2 where state = $3")
+        .bind(State::Dropped)
+        .bind(now)
+        .bind(State::Waiting)
+        .execute(tx)
+        .await
+}
+
 /// Forgets every message about a subject: it was deleted, and its address with it.
 pub async fn forget_about(tx: &mut Tx, subject: SubjectId) -> Result<(), Fault> {
     query("delete from messages where subject_id = $1").bind(subject).execute(tx).await?;

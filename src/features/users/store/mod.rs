@@ -9,7 +9,7 @@ use crate::{
     platform::{
         App, Fault,
         db::{CLEANED_AT_ONCE, Target, Tx, query},
-        keys::Purpose,
+        keys::{MOST, Purpose},
         mail::{Cause, Kind, outbox},
     },
     values::{EmailAddress, FullName, OrganizationId, Timestamp, UserId, kinds},
@@ -257,6 +257,11 @@ fn address_hash(app: &App, organization: OrganizationId, email: &EmailAddress) -
     app.keys.mac(Purpose::BarredAddress, &[organization.uuid().as_bytes(), email.identity().as_bytes()])
 }
 
+/// The same under every key: an address was barred with whichever was used then.
+fn address_hashes(app: &App, organization: OrganizationId, email: &EmailAddress) -> [Vec<u8>; MOST] {
+    app.keys.macs(Purpose::BarredAddress, &[organization.uuid().as_bytes(), email.identity().as_bytes()])
+}
+
 pub(in crate::features::users) async fn bar(app: &App, tx: &mut Tx, user: &User) -> Result<(), Fault> {
     let until = tx.now + BARRED;
     query(
@@ -279,13 +284,19 @@ pub async fn is_barred<'a>(
     organization: OrganizationId,
     email: &EmailAddress,
 ) -> Result<bool, Fault> {
-    let found: Option<(Timestamp,)> =
-        query("select until from barred_addresses where organization_id = $1 and address_hash = $2 and until > $3")
-            .bind(organization)
-            .bind(address_hash(app, organization, email))
-            .bind(now)
-            .optional(on)
-            .await?;
+    let [newest, second, third, oldest] = address_hashes(app, organization, email);
+    let found: Option<(Timestamp,)> = query(
+        "select until from barred_addresses
+          where organization_id = $1 and address_hash in ($2, $3, $4, $5) and until > $6 limit 1",
+    )
+    .bind(organization)
+    .bind(newest)
+    .bind(second)
+    .bind(third)
+    .bind(oldest)
+    .bind(now)
+    .optional(on)
+    .await?;
     Ok(found.is_some())
 }
 
@@ -304,9 +315,13 @@ pub async fn clean_up(tx: &mut Tx) -> Result<u64, Fault> {
 
 /// A new invitation always wins: the address may come back.
 pub async fn unbar(app: &App, tx: &mut Tx, organization: OrganizationId, email: &EmailAddress) -> Result<(), Fault> {
-    query("delete from barred_addresses where organization_id = $1 and address_hash = $2")
+    let [newest, second, third, oldest] = address_hashes(app, organization, email);
+    query("delete from barred_addresses where organization_id = $1 and address_hash in ($2, $3, $4, $5)")
         .bind(organization)
-        .bind(address_hash(app, organization, email))
+        .bind(newest)
+        .bind(second)
+        .bind(third)
+        .bind(oldest)
         .execute(tx)
         .await?;
     Ok(())
