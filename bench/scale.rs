@@ -289,11 +289,16 @@ pub fn statements() {
         let mut client = Client::connect(server.port);
         // Once each beforehand: what is prepared once is not counted.
         complete(&server, &folder, 900);
+        // Whoever scrapes the counter asks for the backlog of mail too.
+        let asked_for_counting = {
+            let before = server.statements();
+            server.statements() - before
+        };
         let mut steps: Vec<(&str, u64, Option<u64>)> = Vec::new();
         let mut step = |what: &'static str, most: Option<u64>, act: &mut dyn FnMut()| {
             let before = server.statements();
             act();
-            steps.push((what, server.statements() - before, most));
+            steps.push((what, server.statements() - before - asked_for_counting, most));
         };
         step("join page", Some(2), &mut || assert_eq!(client.get(&folder.link), 200));
         let mut other = Client::connect(server.port);

@@ -189,7 +189,9 @@ async fn fill(data_dir: PathBuf, url: Option<String>, people: usize) -> (App, Or
             came_by: CameBy::Link,
             came_by_id: None,
         };
-        ids.push(users::create(&mut tx, new, &Actor::server()).await.expect("no fault").expect("a new address").id);
+        ids.push(
+            users::create(&app, &mut tx, new, &Actor::server()).await.expect("no fault").expect("a new address").id,
+        );
     }
     tx.commit().await.expect("a commit");
     (app, organization, link, ids)

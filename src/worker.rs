@@ -75,12 +75,12 @@ async fn deliver_until(app: &App, stopped: impl Fn() -> bool) -> Result<(), Faul
 
 /// Writes what was gathered in memory: sessions used, forms shown.
 pub async fn write_tallies(app: &App) -> Result<(), Fault> {
-    let (seen, shown) = (app.tallies.take_seen(), app.tallies.take_shown());
-    if seen.is_empty() && shown.is_empty() {
+    let (seen, funnel) = (app.tallies.take_seen(), app.tallies.take_funnel());
+    if seen.is_empty() && funnel.is_empty() {
         return Ok(());
     }
     let mut tx = app.db.write().await?;
-    links::write_shown(&mut tx, &shown).await?;
+    links::write_funnel(&mut tx, &funnel).await?;
     let users_seen = sessions::write_seen(&mut tx, &seen).await?;
     tx.commit().await?;
     let mut tx = app.db.write().await?;

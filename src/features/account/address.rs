@@ -149,8 +149,6 @@ async fn confirm(
         return Err(AccountError::Taken);
     }
     users::end_open_tokens(tx, user.id).await?;
-    let moved = User { email: change.new_email.clone(), ..user.clone() };
-    audit::name(tx, user.organization_id, user.id.subject(), &moved.called()).await?;
     audit::record(tx, user.organization_id, &member.actor(), Happened::to(EventKind::AddressChanged, user.id)).await?;
     let notice = outbox::NewMessage {
         organization: user.organization_id,

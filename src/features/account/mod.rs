@@ -90,10 +90,7 @@ async fn rename(app: &App, member: &Member, full_name: FullName) -> Result<(), A
     let mut tx = app.db.write().await?;
     let user = own_user(&mut tx, member).await?;
     users::rename(&mut tx, &user, &full_name).await?;
-    let renamed = User { full_name, ..user };
-    audit::name(&mut tx, member.organization, renamed.id.subject(), &renamed.called()).await?;
-    audit::record(&mut tx, member.organization, &member.actor(), Happened::to(EventKind::NameChanged, renamed.id))
-        .await?;
+    audit::record(&mut tx, member.organization, &member.actor(), Happened::to(EventKind::NameChanged, user.id)).await?;
     Ok(tx.commit().await?)
 }
 
@@ -117,7 +114,7 @@ async fn change_password(
     sessions::end_all_of(&mut tx, user.id, None).await?;
     users::end_open_tokens(&mut tx, user.id).await?;
     sign_in::write_notice(app, &mut tx, &user).await?;
-    let started = sessions::start(&mut tx, &user, &member.visitor, Brought::default()).await?;
+    let started = sessions::start(app, &mut tx, &user, &member.visitor, Brought::default()).await?;
     audit::record(&mut tx, member.organization, &member.actor(), Happened::to(EventKind::PasswordChanged, user.id))
         .await?;
     tx.commit().await?;

@@ -9,7 +9,9 @@ mod store;
 
 use std::net::IpAddr;
 
-pub use store::{Counted, Event, Filter, count_refused, erase_name, list, list_refused, name, names, record};
+pub use store::{
+    Counted, Event, Filter, count_refused, erase_name, list, list_refused, name, names, record, record_both,
+};
 
 use crate::{
     platform::web::Visitor,

@@ -4,30 +4,50 @@ use super::{Actor, ActorKind, EventKind, Happened, Refused};
 use crate::{
     platform::{
         Fault,
-        db::{Db, FromRow, Tx, query},
+        db::{Db, FromRow, Query, Tx, query},
     },
     values::{AuditEventId, OrganizationId, RequestId, SubjectId, Timestamp, UserId},
 };
 
 /// Appends an event.
 pub async fn record(tx: &mut Tx, organization: OrganizationId, actor: &Actor, happened: Happened) -> Result<(), Fault> {
-    query(
+    appended(query(
         "insert into audit_events (id, organization_id, kind, actor_kind, actor_id, subject_id, at, request_id, client_address, parameters)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-    )
-    .bind(tx.new_id::<crate::values::kinds::AuditEvent>())
-    .bind(organization)
-    .bind(happened.kind)
-    .bind(actor.kind)
-    .bind(actor.user)
-    .bind(happened.subject)
-    .bind(tx.now)
-    .bind(actor.request)
-    .bind(actor.address.map(|address| address.to_string()))
-    .bind(happened.parameters)
-    .execute(tx)
-    .await?;
+    ), tx, organization, actor, happened)
+        .execute(tx)
+        .await?;
     Ok(())
+}
+
+/// Appends two events that happen together, in their order.
+pub async fn record_both(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    (actor, happened): (&Actor, Happened),
+    (then_actor, then): (&Actor, Happened),
+) -> Result<(), Fault> {
+    let both = query(
+        "insert into audit_events (id, organization_id, kind, actor_kind, actor_id, subject_id, at, request_id, client_address, parameters)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10), ($11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+    );
+    let first = appended(both, tx, organization, actor, happened);
+    appended(first, tx, organization, then_actor, then).execute(tx).await?;
+    Ok(())
+}
+
+fn appended(query: Query, tx: &Tx, organization: OrganizationId, actor: &Actor, happened: Happened) -> Query {
+    query
+        .bind(tx.new_id::<crate::values::kinds::AuditEvent>())
+        .bind(organization)
+        .bind(happened.kind)
+        .bind(actor.kind)
+        .bind(actor.user)
+        .bind(happened.subject)
+        .bind(tx.now)
+        .bind(actor.request)
+        .bind(actor.address.map(|address| address.to_string()))
+        .bind(happened.parameters)
 }
 
 /// Remembers what something is called, apart from the events about it.

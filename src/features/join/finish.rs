@@ -1,24 +1,18 @@
 //! The last step: a proof and the details become a user, decided again behind the organization's lock.
 
-use super::{EndedWhy, JoinError, Registration, end_everything_of, must_look_open, of_browser, store};
+use super::{EndedWhy, JoinError, Registration, record_end, store, store::Opened};
 use crate::{
     features::{
         admission::{self, Admitted},
-        audit::{self, Actor, EventKind, Happened},
+        audit::Actor,
         invitations,
         links::{self, LinkState},
         organizations,
         sessions::{self, Brought, Started},
         users::{self, CameBy, NewUser, Proved, Role},
     },
-    platform::{
-        App, Fault,
-        db::Tx,
-        mail::outbox,
-        tokens::{self, Purpose},
-        web::Visitor,
-    },
-    values::{Digest, FullName, OrganizationId, Password, RegistrationId, Secret, SubjectId},
+    platform::{App, Fault, db::Tx, mail::outbox, web::Visitor},
+    values::{Digest, FullName, Password, RegistrationId, Secret, SubjectId, Timestamp},
 };
 
 /// What proves the mailbox, once it is proved.
@@ -30,29 +24,31 @@ pub enum Proof {
     Code(RegistrationId, Digest),
 }
 
-/// The registration that a proof opens, if it still may be finished. Changes nothing.
-pub async fn look(app: &App, proof: &Proof) -> Result<Registration, JoinError> {
-    let registration = match proof {
-        Proof::Link(digest) => {
-            let token = tokens::find(&app.db, Purpose::Confirmation, digest).await?.ok_or(JoinError::Unknown)?;
-            let registration = store::find(&app.db, token.subject_id.of()).await?.ok_or(JoinError::Unknown)?;
-            registration.must_be_open(app.db.now())?;
-            if !token.is_open(app.db.now()) {
-                return Err(JoinError::TooOld);
-            }
-            registration
-        }
-        Proof::Code(id, browser) => {
-            let registration = of_browser(app, *id, browser).await?;
-            registration.must_be_open(app.db.now())?;
-            if !registration.is_confirmed(app.db.now()) {
-                return Err(JoinError::TooOld);
-            }
-            registration
-        }
+/// The registration that a proof opens, whatever has become of it. `browser` is the mark of the browser that asks.
+pub(super) async fn find(app: &App, proof: &Proof, browser: Option<&Digest>) -> Result<Opened, JoinError> {
+    let found = match proof {
+        Proof::Link(digest) => store::opened_by_link(&app.db, digest, browser).await?,
+        Proof::Code(id, browser) => store::opened_by_code(&app.db, *id, browser).await?,
     };
-    must_look_open(app, &registration).await?;
-    Ok(registration)
+    found.ok_or(JoinError::Unknown)
+}
+
+impl Opened {
+    /// Refuses one that may not be finished any more, with the reason.
+    pub(super) fn must_be_open(&self, proof: &Proof, now: Timestamp) -> Result<(), JoinError> {
+        self.registration.must_be_open(now)?;
+        let is_good = match proof {
+            Proof::Link(_) => self.token_ended_at.is_none() && self.token_lives_until.is_none_or(|end| now < end),
+            Proof::Code(..) => self.registration.is_confirmed(now),
+        };
+        if !is_good {
+            return Err(JoinError::TooOld);
+        }
+        match self.policy.state(now) {
+            LinkState::Open => Ok(()),
+            closed => Err(JoinError::Closed(closed)),
+        }
+    }
 }
 
 /// What the details page asks for.
@@ -63,64 +59,77 @@ pub struct Details {
     pub password: Password,
 }
 
-/// Makes the user: decides about the address again, behind the organization's lock, and signs them in.
-pub async fn finish(
+/// Makes the user: decides about the address again, behind the organization's lock, and signs them in. `opened` was
+/// looked at before: nobody hashes without a proof.
+pub(super) async fn finish(
     app: &App,
-    proof: &Proof,
+    (opened, proof): (&Opened, &Proof),
     details: Details,
     visitor: &Visitor,
     before: Option<&Secret>,
 ) -> Result<Started, JoinError> {
-    let seen = look(app, proof).await?; // nobody hashes without a proof
     let password_hash = app.hashing.hash(details.password, &visitor.source()).await?; // slow, so before the write
+    let registration = &opened.registration;
     let mut tx = app.db.write().await?;
-    organizations::lock(&mut tx, seen.organization_id).await?.ok_or(JoinError::Unknown)?;
-    let registration = store::finish(&mut tx, seen.id).await?.ok_or(JoinError::Ended(EndedWhy::Finished))?;
-    let proved = prove(&mut tx, proof).await?;
-    let way = way_in(app, &mut tx, &registration, proof).await?;
+    let organization = organizations::lock(&mut tx, registration.organization_id).await?.ok_or(JoinError::Unknown)?;
+    if !organization.self_service {
+        return Err(JoinError::Closed(LinkState::Off));
+    }
+    let way = way_in(&mut tx, registration, proof).await?;
+    let user = tx.new_id();
+    let ended = store::finish(&mut tx, registration, proof, user).await?;
+    if !ended.iter().any(|ended| ended.id == registration.id) {
+        drop(tx);
+        return Err(why_not(app, proof).await?);
+    }
+    let by_link = matches!(way.came_by, CameBy::Link);
+    if by_link && !links::count_use(&mut tx, registration.organization_id, registration.link_id).await? {
+        return Err(JoinError::Closed(link_state(&mut tx, registration).await?));
+    }
+    if way.came_by == CameBy::Invitation {
+        users::unbar(app, &mut tx, registration.organization_id, &registration.email).await?;
+    }
     let new = NewUser {
         organization: registration.organization_id,
         admitted: way.admitted,
         full_name: details.full_name,
         password_hash: Some(password_hash),
         role: way.role,
-        proved,
+        proved: Proved::by_token(opened.proof_by),
         came_by: way.came_by,
         came_by_id: Some(way.came_by_id),
     };
-    let Some(user) = users::create(&mut tx, new, &Actor::visitor(visitor)).await? else {
-        return Err(JoinError::AlreadyUser);
+    let Some(user) = users::create_signed_in(app, &mut tx, user, new, visitor).await? else {
+        let taken = users::by_address(&mut tx, registration.organization_id, &registration.email).await?.is_some();
+        return Err(if taken { JoinError::AlreadyUser } else { JoinError::Barred });
     };
-    store::set_user(&mut tx, registration.id, user.id).await?;
-    outbox::drop_about(&mut tx, registration.id.subject()).await?;
-    tokens::end_all(&mut tx, Purpose::Confirmation, registration.id.subject()).await?;
-    end_everything_of(&mut tx, &user, &Actor::visitor(visitor)).await?;
-    let started = sessions::start(&mut tx, &user, visitor, Brought { before, known: None }).await?;
-    audit::record(
-        &mut tx,
-        user.organization_id,
-        &Actor::user(user.id, visitor),
-        Happened::to(EventKind::SignedIn, user.id),
-    )
-    .await?;
+    let actor = Actor::visitor(visitor);
+    for other in &ended {
+        outbox::drop_about(&mut tx, other.id.subject()).await?;
+        if other.id != registration.id {
+            record_end(&mut tx, other, EndedWhy::JoinedElsewhere, &actor).await?;
+        }
+    }
+    if !by_link {
+        invitations::accept_pending(&mut tx, &user, &actor).await?;
+    }
+    let started = sessions::start(app, &mut tx, &user, visitor, Brought { before, known: None }).await?;
     tx.commit().await?;
+    if by_link {
+        app.tallies.funnel(registration.link_id.uuid(), |funnel| funnel.finished += 1);
+    }
     Ok(started)
 }
 
-/// The proof again, inside the write: it may have run out or been ended since it was looked at.
-async fn prove(tx: &mut Tx, proof: &Proof) -> Result<Proved, JoinError> {
-    let now = tx.now;
-    let handed_over_by = match proof {
-        Proof::Link(digest) => {
-            let token = tokens::find(tx, Purpose::Confirmation, digest).await?;
-            token.filter(|token| token.is_open(now)).ok_or(JoinError::TooOld)?.handed_over_by
-        }
-        Proof::Code(id, browser) => {
-            let registration = store::find_of_browser(tx, *id, browser).await?;
-            registration.filter(|registration| registration.is_confirmed(now)).ok_or(JoinError::TooOld)?.handed_over_by
-        }
-    };
-    Ok(Proved::by_token(handed_over_by))
+/// Why a registration that looked open was not: something happened in between.
+async fn why_not(app: &App, proof: &Proof) -> Result<JoinError, Fault> {
+    let now = app.db.now();
+    Ok(match find(app, proof, None).await {
+        Ok(opened) => opened.must_be_open(proof, now).err().unwrap_or(JoinError::Ended(EndedWhy::Finished)),
+        Err(JoinError::Fault(fault)) => return Err(fault),
+        // A right code gives the browser a new secret, so that the old one finds nothing any more.
+        Err(_) => JoinError::TooOld,
+    })
 }
 
 struct WayIn {
@@ -131,41 +140,25 @@ struct WayIn {
 }
 
 /// By a pending invitation, which wins (decision R2), else by the link and the list as they are now.
-async fn way_in(app: &App, tx: &mut Tx, registration: &Registration, proof: &Proof) -> Result<WayIn, JoinError> {
-    let organization = registration.organization_id;
-    let policy = links::in_transaction(tx, organization, registration.link_id).await?.ok_or(JoinError::Unknown)?;
-    match policy.state(tx.now) {
-        LinkState::Open => {}
-        closed => return Err(JoinError::Closed(closed)),
-    }
-    let now = tx.now;
+async fn way_in(tx: &mut Tx, registration: &Registration, proof: &Proof) -> Result<WayIn, JoinError> {
+    let (organization, now) = (registration.organization_id, tx.now);
     if let Some(invitation) = invitations::pending_for(&mut *tx, now, organization, &registration.email).await? {
+        match link_state(tx, registration).await? {
+            LinkState::Open => {}
+            closed => return Err(JoinError::Closed(closed)),
+        }
         let role = invitations::role_now(&mut *tx, &invitation).await?;
         if role == Role::Manager && matches!(proof, Proof::Code(..)) {
             return Err(JoinError::UseInvitation);
         }
         let admitted = Admitted::by_invitation(registration.email.clone());
-        users::unbar(app, tx, organization, &registration.email).await?;
         return Ok(WayIn { admitted, role, came_by: CameBy::Invitation, came_by_id: invitation.id.subject() });
     }
     let admitted = admission::admit(&mut *tx, organization, &registration.email).await?.admitted()?;
-    if users::is_barred(app, &mut *tx, now, organization, &registration.email).await? {
-        return Err(JoinError::Barred);
-    }
-    if !links::count_use(tx, organization, registration.link_id).await? {
-        return Err(JoinError::Closed(LinkState::Full));
-    }
     Ok(WayIn { admitted, role: Role::Member, came_by: CameBy::Link, came_by_id: registration.link_id.subject() })
 }
 
-/// The organization that a link of ours once led to, for saying why it does not any more.
-pub(super) async fn organization_behind(app: &App, proof: &Proof) -> Result<Option<OrganizationId>, Fault> {
-    match proof {
-        Proof::Link(digest) => {
-            Ok(tokens::find(&app.db, Purpose::Confirmation, digest).await?.and_then(|token| token.organization_id))
-        }
-        Proof::Code(id, browser) => {
-            Ok(store::find_of_browser(&app.db, *id, browser).await?.map(|registration| registration.organization_id))
-        }
-    }
+async fn link_state(tx: &mut Tx, registration: &Registration) -> Result<LinkState, JoinError> {
+    let policy = links::in_transaction(&mut *tx, registration.organization_id, registration.link_id).await?;
+    Ok(policy.ok_or(JoinError::Unknown)?.state(tx.now))
 }

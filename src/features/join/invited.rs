@@ -67,11 +67,11 @@ pub(super) async fn accept(
         came_by: CameBy::Invitation,
         came_by_id: Some(invitation.id.subject()),
     };
-    let Some(user) = users::create(&mut tx, new, &Actor::visitor(visitor)).await? else {
+    let Some(user) = users::create(app, &mut tx, new, &Actor::visitor(visitor)).await? else {
         return Err(JoinError::AlreadyUser);
     };
     end_everything_of(&mut tx, &user, &Actor::visitor(visitor)).await?;
-    let started = sessions::start(&mut tx, &user, visitor, Brought { before, known: None }).await?;
+    let started = sessions::start(app, &mut tx, &user, visitor, Brought { before, known: None }).await?;
     audit::record(&mut tx, organization, &Actor::user(user.id, visitor), Happened::to(EventKind::SignedIn, user.id))
         .await?;
     tx.commit().await?;

@@ -37,7 +37,7 @@ use crate::{
     values::{ConfirmationCode, Digest, Domain, EmailAddress, LinkCodeId, OrganizationId, RegistrationId, Secret},
 };
 
-pub use finish::{Details, Proof, finish, look};
+pub use finish::{Details, Proof};
 pub use model::{EndedWhy, Registration, RegistrationState};
 pub use store::{clean_up, count_open_by_domain};
 pub use web::routes;
@@ -146,9 +146,9 @@ async fn begin_with(
         let open = store::find_open(&mut tx, &begin.browser, link.link_id, &begin.address).await?;
         return open.map(|open| open.id).ok_or(JoinError::Ended(EndedWhy::AddressChanged));
     }
-    links::count_sent(&mut tx, link.link_id).await?;
     let id = begin_in(app, &mut tx, link, begin, visitor).await?;
     tx.commit().await?;
+    app.tallies.funnel(link.link_id.uuid(), |funnel| funnel.sent += 1);
     if link_is_hurried {
         slow_down().await;
     }
@@ -269,14 +269,17 @@ async fn end(tx: &mut Tx, registration: &Registration, why: EndedWhy, actor: &Ac
     if why != EndedWhy::JoinedElsewhere {
         tokens::end_all(tx, Purpose::Confirmation, registration.id.subject()).await?;
     }
-    if registration.ended_why.is_some() {
-        return Ok(true); // recorded when the user came
+    if registration.ended_why.is_none() {
+        record_end(tx, registration, why, actor).await?; // else it was recorded when the user came
     }
+    Ok(true)
+}
+
+async fn record_end(tx: &mut Tx, registration: &Registration, why: EndedWhy, actor: &Actor) -> Result<(), Fault> {
     metrics::registration_ended(why.as_str());
     let details = serde_json::json!({ "why": why.as_str() });
     let happened = Happened::to(EventKind::RegistrationEnded, registration.id).with(details);
-    audit::record(tx, registration.organization_id, actor, happened).await?;
-    Ok(true)
+    audit::record(tx, registration.organization_id, actor, happened).await
 }
 
 /// What typing a code showed.

@@ -1,13 +1,16 @@
 use std::collections::HashMap;
 
-use super::{Begin, EndedWhy, Registration, RegistrationState, model};
+use super::{Begin, EndedWhy, Proof, Registration, RegistrationState, model};
 use crate::{
     features::links::{Found, Policy},
     platform::{
         Fault,
-        db::{CLEANED_AT_ONCE, Db, Target, Tx, query},
+        db::{CLEANED_AT_ONCE, Db, FromRow, Target, Tx, query},
     },
-    values::{DAY, Digest, Domain, EmailAddress, LinkCodeId, LinkId, OrganizationId, RegistrationId, UserId, kinds},
+    values::{
+        DAY, Digest, Domain, EmailAddress, LinkCodeId, LinkId, OrganizationId, OrganizationName, RegistrationId, Slug,
+        Timestamp, UserId, kinds,
+    },
 };
 
 pub(super) async fn insert(tx: &mut Tx, link: &Found, begin: &Begin) -> Result<Registration, Fault> {
@@ -91,7 +94,7 @@ pub(super) async fn find_of_browser<'a>(
 /// The policy of the link that a registration came through.
 pub(super) async fn policy(db: &Db, registration: &Registration) -> Result<Policy, Fault> {
     query(
-        "select o.self_service, l.paused, l.opens_at, l.expires_at, l.maximum, l.used
+        "select o.self_service, l.paused, l.opens_at, l.expires_at as link_expires_at, l.maximum, l.used
            from links l join organizations o on o.id = l.organization_id where l.id = $1",
     )
     .bind(registration.link_id)
@@ -103,7 +106,7 @@ pub(super) async fn policy(db: &Db, registration: &Registration) -> Result<Polic
 pub(super) async fn found_by(tx: &mut Tx, code: LinkCodeId) -> Result<Option<Found>, Fault> {
     query(
         "select l.id as link_id, c.id as code_id, c.replaced_at, o.id as organization_id, o.name as organization_name,
-                o.slug as organization_slug, o.self_service, l.paused, l.opens_at, l.expires_at, l.maximum, l.used
+                o.slug as organization_slug, o.self_service, l.paused, l.opens_at, l.expires_at as link_expires_at, l.maximum, l.used
            from link_codes c join links l on l.id = c.link_id join organizations o on o.id = c.organization_id
           where c.id = $1",
     )
@@ -122,14 +125,67 @@ pub(super) async fn move_browser(tx: &mut Tx, from: &Digest, to: &Digest) -> Res
     Ok(())
 }
 
-/// Whether this browser has another open registration, for which it needs its secret.
-pub(super) async fn browser_has_open(db: &Db, browser: &Digest) -> Result<bool, Fault> {
-    let found: Option<(RegistrationId,)> =
-        query("select id from registrations where browser_digest = $1 and ended_at is null limit 1")
-            .bind(browser)
-            .optional(db)
-            .await?;
-    Ok(found.is_some())
+/// A registration with all that its details page needs.
+#[derive(Debug, Clone, FromRow)]
+pub struct Opened {
+    /// The registration.
+    #[sqlx(flatten)]
+    pub registration: Registration,
+    /// Whether its link opens.
+    #[sqlx(flatten)]
+    pub(super) policy: Policy,
+    /// The organization's name.
+    pub organization_name: OrganizationName,
+    /// The organization's short name in addresses.
+    pub organization_slug: Slug,
+    /// The manager who passed on what proves the mailbox.
+    pub(super) proof_by: Option<UserId>,
+    pub(super) token_ended_at: Option<Timestamp>,
+    pub(super) token_lives_until: Option<Timestamp>,
+    /// Other open registrations of the browser that asks.
+    pub(super) others: i64,
+}
+
+macro_rules! opened {
+    ($rest:literal) => {
+        concat!(
+            "select r.*, o.self_service, l.paused, l.opens_at, l.expires_at as link_expires_at, l.maximum, l.used,
+                    o.name as organization_name, o.slug as organization_slug,
+                    (select count(*) from registrations b where b.browser_digest = $2 and b.ended_at is null and b.id <> r.id) as others, ",
+            $rest
+        )
+    };
+}
+
+/// The registration behind a message's link, whatever has become of it.
+pub(super) async fn opened_by_link(
+    db: &Db,
+    digest: &Digest,
+    browser: Option<&Digest>,
+) -> Result<Option<Opened>, Fault> {
+    query(opened!(
+        "t.handed_over_by as proof_by, t.ended_at as token_ended_at, t.lives_until as token_lives_until
+           from tokens t join registrations r on r.id = t.subject_id join links l on l.id = r.link_id
+           join organizations o on o.id = r.organization_id
+          where t.digest = $1 and t.purpose = 'confirmation'"
+    ))
+    .bind(digest)
+    .bind(browser.map(|browser| browser.bytes().to_vec()))
+    .optional(db)
+    .await
+}
+
+/// The registration of this browser, whatever has become of it.
+pub(super) async fn opened_by_code(db: &Db, id: RegistrationId, browser: &Digest) -> Result<Option<Opened>, Fault> {
+    query(opened!(
+        "r.handed_over_by as proof_by, null as token_ended_at, r.confirmed_until as token_lives_until
+           from registrations r join links l on l.id = r.link_id join organizations o on o.id = r.organization_id
+          where r.id = $1 and r.browser_digest = $2"
+    ))
+    .bind(id)
+    .bind(browser)
+    .optional(db)
+    .await
 }
 
 pub(super) async fn confirm(tx: &mut Tx, id: RegistrationId, handed_over_by: Option<UserId>) -> Result<(), Fault> {
@@ -145,24 +201,48 @@ pub(super) async fn confirm(tx: &mut Tx, id: RegistrationId, handed_over_by: Opt
     Ok(())
 }
 
-/// One statement decides the race: of two submissions for one registration, one gets the row.
-pub(super) async fn finish(tx: &mut Tx, id: RegistrationId) -> Result<Option<Registration>, Fault> {
-    let now = tx.now;
-    query(
-        "update registrations set state = $1, ended_why = $2, ended_at = $3
-          where id = $4 and ended_at is null and expires_at > $3 returning *",
-    )
-    .bind(RegistrationState::Finished)
-    .bind(EndedWhy::Finished)
-    .bind(now)
-    .bind(id)
-    .optional(tx)
-    .await
+/// What ends when a registration becomes a user: every open one of the address. Its own ends only if the proof still
+/// stands at this moment; of two submissions one gets the row.
+macro_rules! finish {
+    ($proof:literal) => {
+        concat!(
+            "update registrations
+                set state = case when id = $1 then 'finished' else 'ended' end,
+                    ended_why = case when id = $1 then 'finished' else 'joined elsewhere' end,
+                    user_id = case when id = $1 then $2 else user_id end, ended_at = $3
+              where organization_id = $4 and email_key = $5 and ended_at is null and (id <> $1 or (expires_at > $3 and ",
+            $proof,
+            ")) returning *"
+        )
+    };
 }
+const FINISH_BY_LINK: &str = finish!(
+    "exists (select 1 from tokens where digest = $6 and purpose = 'confirmation' and subject_id = registrations.id
+                and tokens.ended_at is null and (lives_until is null or lives_until > $3))"
+);
+const FINISH_BY_CODE: &str = finish!("browser_digest = $6 and confirmed_until > $3");
 
-pub(super) async fn set_user(tx: &mut Tx, id: RegistrationId, user: UserId) -> Result<(), Fault> {
-    query("update registrations set user_id = $1 where id = $2").bind(user).bind(id).execute(tx).await?;
-    Ok(())
+/// Ends a registration that becomes this user, and every other of the same address: all that were open.
+pub(super) async fn finish(
+    tx: &mut Tx,
+    registration: &Registration,
+    proof: &Proof,
+    user: UserId,
+) -> Result<Vec<Registration>, Fault> {
+    let (sql, digest) = match proof {
+        Proof::Link(digest) => (FINISH_BY_LINK, digest),
+        Proof::Code(_, browser) => (FINISH_BY_CODE, browser),
+    };
+    let now = tx.now;
+    query(sql)
+        .bind(registration.id)
+        .bind(user)
+        .bind(now)
+        .bind(registration.organization_id)
+        .bind(registration.email.identity())
+        .bind(digest)
+        .all(tx)
+        .await
 }
 
 /// Ends one without a user, or one that still looks open. `false` when it was over already.

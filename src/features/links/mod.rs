@@ -11,7 +11,7 @@ mod store;
 use std::sync::LazyLock;
 
 pub use model::{Found, Link, LinkKind, LinkState, Policy};
-pub use store::{count_sent, count_use, in_transaction, of_organization, write_shown};
+pub use store::{count_use, in_transaction, of_organization, write_funnel};
 
 use super::{
     audit::{self, Authority, EventKind, Happened},

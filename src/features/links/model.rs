@@ -41,6 +41,7 @@ pub struct Policy {
     /// Not before.
     pub opens_at: Option<Timestamp>,
     /// Not after.
+    #[sqlx(rename = "link_expires_at")]
     pub expires_at: Option<Timestamp>,
     /// At most so many people.
     pub maximum: Option<i64>,

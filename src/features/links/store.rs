@@ -6,6 +6,7 @@ use crate::{
         Fault,
         db::{Db, Tx, query},
         keys::MOST,
+        limits::Funnel,
     },
     values::{LinkCodeId, LinkId, OrganizationId, kinds},
 };
@@ -54,7 +55,7 @@ pub(super) async fn end_codes(tx: &mut Tx, link: LinkId) -> Result<(), Fault> {
 pub(super) async fn find(db: &Db, [newest, second, third, oldest]: [Vec<u8>; MOST]) -> Result<Option<Found>, Fault> {
     query(
         "select l.id as link_id, c.id as code_id, c.replaced_at, o.id as organization_id, o.name as organization_name,
-                o.slug as organization_slug, o.self_service, l.paused, l.opens_at, l.expires_at, l.maximum, l.used
+                o.slug as organization_slug, o.self_service, l.paused, l.opens_at, l.expires_at as link_expires_at, l.maximum, l.used
            from link_codes c join links l on l.id = c.link_id join organizations o on o.id = c.organization_id
           where c.code_hash in ($1, $2, $3, $4)",
     )
@@ -69,7 +70,7 @@ pub(super) async fn find(db: &Db, [newest, second, third, oldest]: [Vec<u8>; MOS
 /// The policy of a link inside a write, for deciding again when a user is created. The organization is locked before.
 pub async fn in_transaction(tx: &mut Tx, organization: OrganizationId, link: LinkId) -> Result<Option<Policy>, Fault> {
     query(
-        "select o.self_service, l.paused, l.opens_at, l.expires_at, l.maximum, l.used
+        "select o.self_service, l.paused, l.opens_at, l.expires_at as link_expires_at, l.maximum, l.used
            from links l join organizations o on o.id = l.organization_id where l.organization_id = $1 and l.id = $2",
     )
     .bind(organization)
@@ -78,53 +79,42 @@ pub async fn in_transaction(tx: &mut Tx, organization: OrganizationId, link: Lin
     .await
 }
 
-/// One more person has joined: exact, also when fifty finish at once. `false` when the link is full.
+/// One more person has joined: exact, also when fifty finish at once, and only while the link opens. `false` when it
+/// does not, for whichever reason. The organization is locked, and its switch was asked before.
 pub async fn count_use(tx: &mut Tx, organization: OrganizationId, link: LinkId) -> Result<bool, Fault> {
     let now = tx.now;
     let counted = query(
         "update links set used = used + 1, last_used_at = $1
-          where organization_id = $2 and id = $3 and (maximum is null or used < maximum)",
+          where organization_id = $2 and id = $3 and not paused and (opens_at is null or opens_at <= $1)
+            and (expires_at is null or expires_at > $1) and (maximum is null or used < maximum)",
     )
     .bind(now)
     .bind(organization)
     .bind(link)
-    .execute(&mut *tx)
+    .execute(tx)
     .await?;
-    if counted == 1 {
-        add_to_day(tx, link, (0, 0, 1)).await?;
-    }
     Ok(counted == 1)
 }
 
-/// The link's form was sent.
-pub async fn count_sent(tx: &mut Tx, link: LinkId) -> Result<(), Fault> {
-    add_to_day(tx, link, (0, 1, 0)).await
-}
-
-/// Writes how often the links' forms were shown, gathered in memory.
-pub async fn write_shown(tx: &mut Tx, shown: &HashMap<uuid::Uuid, i64>) -> Result<(), Fault> {
+/// Writes what came of links, gathered in memory.
+pub async fn write_funnel(tx: &mut Tx, funnel: &HashMap<uuid::Uuid, Funnel>) -> Result<(), Fault> {
     // In one order for every server: two that write the same rows never wait for each other.
-    let mut shown: Vec<_> = shown.iter().collect();
-    shown.sort();
-    for (link, count) in shown {
-        add_to_day(tx, LinkId::from_uuid(*link), (*count, 0, 0)).await?;
+    let mut links: Vec<_> = funnel.iter().collect();
+    links.sort_by_key(|(link, _)| **link);
+    for (link, steps) in links {
+        query(
+            "insert into link_days (link_id, day, shown, sent, finished) values ($1, $2, $3, $4, $5)
+             on conflict (link_id, day) do update
+                set shown = link_days.shown + $3, sent = link_days.sent + $4, finished = link_days.finished + $5",
+        )
+        .bind(LinkId::from_uuid(*link))
+        .bind(tx.now.day())
+        .bind(steps.shown)
+        .bind(steps.sent)
+        .bind(steps.finished)
+        .execute(&mut *tx)
+        .await?;
     }
-    Ok(())
-}
-
-async fn add_to_day(tx: &mut Tx, link: LinkId, (shown, sent, finished): (i64, i64, i64)) -> Result<(), Fault> {
-    query(
-        "insert into link_days (link_id, day, shown, sent, finished) values ($1, $2, $3, $4, $5)
-         on conflict (link_id, day) do update
-            set shown = link_days.shown + $3, sent = link_days.sent + $4, finished = link_days.finished + $5",
-    )
-    .bind(link)
-    .bind(tx.now.day())
-    .bind(shown)
-    .bind(sent)
-    .bind(finished)
-    .execute(tx)
-    .await?;
     Ok(())
 }
 

@@ -61,7 +61,7 @@ pub async fn create(app: &App, by: &Authority, manager: Option<UserId>, asked: A
         came_by: if manager.is_some() { CameBy::Manager } else { CameBy::CommandLine },
         came_by_id: None,
     };
-    let Some(user) = users::create(&mut tx, new, &by.actor).await? else { return Ok(Created::Taken) };
+    let Some(user) = users::create(app, &mut tx, new, &by.actor).await? else { return Ok(Created::Taken) };
     join::end_everything_of(&mut tx, &user, &by.actor).await?;
     sign_in::write_first_password(app, &mut tx, &user, manager).await?;
     tx.commit().await?;

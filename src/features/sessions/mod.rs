@@ -3,9 +3,10 @@
 //! Only the SHA-256 of a session's secret is stored. A [`Member`] or [`Manager`] is a proof that a request came
 //! with a living session; verbs that act for somebody ask for one.
 //!
-//! Tables: `sessions`, `known_browsers`.
+//! Tables: `sessions`; `known_browsers`, which the first release filled, empties itself.
 
 mod extract;
+mod known;
 mod store;
 
 use std::time::Duration;
@@ -15,7 +16,7 @@ pub use store::{Candidate, Session, candidate, end, end_all_of, end_everybodys, 
 
 use super::users::{Role, User};
 use crate::{
-    platform::{Fault, config::Config, db::Tx, web::Visitor, web::cookies::Cookie},
+    platform::{App, Fault, config::Config, db::Tx, web::Visitor, web::cookies::Cookie},
     values::{DAY, HOUR, MINUTE, Secret, Timestamp},
 };
 
@@ -58,6 +59,7 @@ pub struct Brought<'a> {
 
 /// Starts a session with a new secret: a planted cookie is never adopted.
 pub async fn start(
+    app: &App,
     tx: &mut Tx,
     user: &User,
     visitor: &Visitor,
@@ -69,12 +71,13 @@ pub async fn start(
     let session = tx.new_secret();
     let until = tx.now + LONGEST;
     store::insert(tx, user, &session.digest(), until, visitor).await?;
-    if let Some(known) = known {
-        return Ok(Started { session, known: known.clone() });
-    }
-    let known = tx.new_secret();
-    store::know_browser(tx, user.id, &known.digest()).await?;
+    let known = known.cloned().unwrap_or_else(|| known::mark(app, user.id));
     Ok(Started { session, known })
+}
+
+/// Whether a browser with this mark has signed this user in before.
+pub fn is_known_browser(app: &App, user: &User, mark: &Secret) -> bool {
+    known::is_marked(app, user.id, mark)
 }
 
 /// Whether the password was given a moment ago.

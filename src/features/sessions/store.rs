@@ -56,7 +56,7 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// Who could sign in with an address: the user, the hash of their password, and whether this browser is known.
+/// Who could sign in with an address: the user, and the hash of their password.
 #[derive(Debug, Clone, FromRow)]
 pub struct Candidate {
     /// The user.
@@ -64,32 +64,21 @@ pub struct Candidate {
     pub user: User,
     /// The hash of their password.
     pub password_hash: Option<String>,
-    known: i64,
 }
 
-impl Candidate {
-    /// Whether this browser has signed this user in before.
-    pub const fn is_known_browser(&self) -> bool {
-        self.known > 0
-    }
-}
-
-/// Who could sign in with this address, from a browser with this mark.
+/// Who could sign in with this address.
 pub async fn candidate(
     db: &Db,
     organization: OrganizationId,
     email: &EmailAddress,
-    known: Option<&Digest>,
 ) -> Result<Option<Candidate>, Fault> {
     query(
         "select id, organization_id, email, full_name, role, status, password_hash is not null as has_password,
-                proved_how, proved_by, proved_at, came_by, created_at, deactivated_at, seen_at, password_hash,
-                (select count(*) from known_browsers k where k.user_id = users.id and k.digest = $3) as known
+                proved_how, proved_by, proved_at, came_by, created_at, deactivated_at, seen_at, password_hash
            from users where organization_id = $1 and email_key = $2",
     )
     .bind(organization)
     .bind(email.identity())
-    .bind(known.map(|digest| digest.bytes().to_vec()))
     .optional(db)
     .await
 }
@@ -160,20 +149,6 @@ pub async fn list_of(db: &Db, user: UserId, idle: Duration) -> Result<Vec<Sessio
     .bind(now - idle)
     .all(db)
     .await
-}
-
-/// Remembers that this browser has signed this user in.
-pub async fn know_browser(tx: &mut Tx, user: UserId, digest: &Digest) -> Result<(), Fault> {
-    let now = tx.now;
-    query(
-        "insert into known_browsers (digest, user_id, created_at) values ($1, $2, $3) on conflict (digest) do nothing",
-    )
-    .bind(digest)
-    .bind(user)
-    .bind(now)
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 /// Writes when sessions were used last, gathered in memory. Whose they are: users are written apart, since whoever ends

@@ -93,8 +93,8 @@ async fn set_up(app: &App, token: &Digest, asked: SetUp, visitor: &Visitor) -> R
         came_by: CameBy::SetUp,
         came_by_id: None,
     };
-    let user = users::create(&mut tx, new, &actor).await?.ok_or(SetUpError::Over)?;
-    let started = sessions::start(&mut tx, &user, visitor, Brought::default()).await?;
+    let user = users::create(app, &mut tx, new, &actor).await?.ok_or(SetUpError::Over)?;
+    let started = sessions::start(app, &mut tx, &user, visitor, Brought::default()).await?;
     tx.commit().await?;
     Ok(started)
 }
@@ -138,7 +138,7 @@ pub async fn create_from_command_line(
         came_by: CameBy::CommandLine,
         came_by_id: None,
     };
-    let user = users::create(&mut tx, new, &actor).await?.ok_or(Fault::Data("a new organization has a user"))?;
+    let user = users::create(app, &mut tx, new, &actor).await?.ok_or(Fault::Data("a new organization has a user"))?;
     let new = tokens::NewToken { purpose: Purpose::BreakGlass, organization, subject: user.id.subject() };
     let secret = tokens::issue_shown(&mut tx, new).await?;
     tx.commit().await?;

@@ -259,7 +259,9 @@ async fn rows(
     let events = audit::list(&app.db, organization, &Filter { about, ..filter }, PAGE).await?;
     let ids: Vec<SubjectId> =
         events.iter().flat_map(|event| [event.actor_id.map(UserId::subject), event.subject_id]).flatten().collect();
-    let names: HashMap<SubjectId, String> = audit::names(&app.db, organization, &ids).await?;
+    let mut names: HashMap<SubjectId, String> = users::names(&app.db, organization, &ids).await?;
+    let others: Vec<SubjectId> = ids.into_iter().filter(|id| !names.contains_key(id)).collect();
+    names.extend(audit::names(&app.db, organization, &others).await?);
     let name = |id: Option<SubjectId>| id.and_then(|id| names.get(&id).cloned());
     let rows = events.into_iter().map(|event| Row {
         actor: name(event.actor_id.map(UserId::subject)),

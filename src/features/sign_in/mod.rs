@@ -85,10 +85,11 @@ pub async fn sign_in(
     attempt: Attempt,
     visitor: &Visitor,
 ) -> Result<Started, SignInError> {
-    let mark = attempt.known.as_ref().map(Secret::digest);
-    let candidate = sessions::candidate(&app.db, organization.id, &attempt.email, mark.as_ref()).await?;
+    let candidate = sessions::candidate(&app.db, organization.id, &attempt.email).await?;
     let candidate = candidate.filter(|candidate| candidate.user.is_active());
-    let known = attempt.known.as_ref().filter(|_| candidate.as_ref().is_some_and(Candidate::is_known_browser));
+    let is_known =
+        |mark: &&Secret| candidate.as_ref().is_some_and(|found| sessions::is_known_browser(app, &found.user, mark));
+    let known = attempt.known.as_ref().filter(is_known);
     let row = row_of(app, organization.id, &attempt.email, known);
     let admitted = may_try(app, &row, visitor).await?;
     let stored = candidate.as_ref().and_then(|candidate| candidate.password_hash.clone());
@@ -116,7 +117,7 @@ pub async fn sign_in(
         users::set_password(&mut tx, user.id, &hash).await?;
     }
     let brought = Brought { before: attempt.before.as_ref(), known };
-    let started = sessions::start(&mut tx, &user, visitor, brought).await?;
+    let started = sessions::start(app, &mut tx, &user, visitor, brought).await?;
     audit::record(&mut tx, organization.id, &Actor::user(user.id, visitor), Happened::to(EventKind::SignedIn, user.id))
         .await?;
     tx.commit().await?;

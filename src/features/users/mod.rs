@@ -10,7 +10,7 @@ mod store;
 pub use model::{CameBy, NewUser, Proved, ProvedHow, Role, Status, User};
 pub use store::{
     Filter, Place, by_address, by_id, clean_up, count, count_by_domain, find_secret, is_barred, let_in, list, lock,
-    mark_proved, mark_seen, rename, set_address, set_password, unbar,
+    mark_proved, mark_seen, names, rename, set_address, set_password, unbar,
 };
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
     organizations,
 };
 use crate::{
-    platform::{App, Fault, db::Tx, mail::outbox, tokens},
+    platform::{App, Fault, db::Tx, mail::outbox, tokens, web::Visitor},
     values::{EmailAddress, FullName, UserId},
 };
 
@@ -37,14 +37,31 @@ pub enum UserError {
     Fault(#[from] Fault),
 }
 
-/// Makes a user. `None` when the address has one already: the unique index decides the race.
-pub async fn create(tx: &mut Tx, new: NewUser, actor: &Actor) -> Result<Option<User>, Fault> {
-    let organization = new.organization;
-    let Some(user) = store::insert(tx, new).await? else { return Ok(None) };
-    audit::name(tx, organization, user.id.subject(), &user.called()).await?;
-    let details = serde_json::json!({ "role": user.role.as_str(), "came_by": user.came_by.as_str(), "proved": user.proved_how.as_str() });
-    audit::record(tx, organization, actor, Happened::to(EventKind::UserCreated, user.id).with(details)).await?;
+/// Makes a user. `None` when the address has one already, which the unique index decides, or when it may not come back
+/// through the link.
+pub async fn create(app: &App, tx: &mut Tx, new: NewUser, actor: &Actor) -> Result<Option<User>, Fault> {
+    let Some(user) = store::insert(app, tx, tx.new_id(), new).await? else { return Ok(None) };
+    audit::record(tx, user.organization_id, actor, created(&user)).await?;
     Ok(Some(user))
+}
+
+/// Makes a user who is signed in with it. `id` is theirs from now on, so that what leads here may name it beforehand.
+pub async fn create_signed_in(
+    app: &App,
+    tx: &mut Tx,
+    id: UserId,
+    new: NewUser,
+    visitor: &Visitor,
+) -> Result<Option<User>, Fault> {
+    let Some(user) = store::insert(app, tx, id, new).await? else { return Ok(None) };
+    let signed_in = (&Actor::user(user.id, visitor), Happened::to(EventKind::SignedIn, user.id));
+    audit::record_both(tx, user.organization_id, (&Actor::visitor(visitor), created(&user)), signed_in).await?;
+    Ok(Some(user))
+}
+
+fn created(user: &User) -> Happened {
+    let details = serde_json::json!({ "role": user.role.as_str(), "came_by": user.came_by.as_str(), "proved": user.proved_how.as_str() });
+    Happened::to(EventKind::UserCreated, user.id).with(details)
 }
 
 /// Ends a user's access; everything else stays. Holds at the next request.

@@ -41,6 +41,8 @@ pub enum Purpose {
     MessageToken,
     /// Deriving the confirmation code of a message.
     MessageCode,
+    /// Knowing a browser again that has signed a user in.
+    KnownBrowser,
     /// Remembering an address that may not return, without keeping it.
     BarredAddress,
     /// Counting per address, account or source, without keeping them.
@@ -51,13 +53,20 @@ pub enum Purpose {
 
 impl Purpose {
     /// Those that hash something.
-    const MACS: [Self; 5] =
-        [Self::LinkCode, Self::ConfirmationCode, Self::BarredAddress, Self::Counting, Self::KeyCheck];
+    const MACS: [Self; 6] = [
+        Self::LinkCode,
+        Self::ConfirmationCode,
+        Self::KnownBrowser,
+        Self::BarredAddress,
+        Self::Counting,
+        Self::KeyCheck,
+    ];
 
     const fn label(self) -> &'static [u8] {
         match self {
             Self::LinkCode => b"vestibule/link-code/1",
             Self::LinkDisplay => b"vestibule/link-display/1",
+            Self::KnownBrowser => b"vestibule/known-browser/1",
             Self::ConfirmationCode => b"vestibule/confirmation-code/1",
             Self::MessageToken => b"vestibule/message-token/1",
             Self::MessageCode => b"vestibule/message-code/1",

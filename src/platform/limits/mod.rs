@@ -17,7 +17,7 @@ use super::{
 };
 use crate::values::{DAY, HOUR, Timestamp};
 
-pub use tallies::Tallies;
+pub use tallies::{Funnel, Tallies};
 
 /// Something that is counted within a window of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

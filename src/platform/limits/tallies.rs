@@ -8,13 +8,24 @@ use std::{
 use super::shared::Unknown;
 use crate::values::{SessionId, Timestamp};
 
+/// The funnel of one link.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Funnel {
+    /// Forms shown.
+    pub shown: i64,
+    /// Forms sent.
+    pub sent: i64,
+    /// Users made.
+    pub finished: i64,
+}
+
 /// Forms shown, sessions used, unknown codes and tokens.
 #[derive(Default)]
 pub struct Tallies {
     /// Unknown codes and tokens that were tried.
     pub unknown: Unknown,
     seen: Mutex<HashMap<SessionId, Timestamp>>,
-    shown: Mutex<HashMap<uuid::Uuid, i64>>,
+    funnel: Mutex<HashMap<uuid::Uuid, Funnel>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -27,9 +38,10 @@ impl Tallies {
         locked(&self.seen).insert(session, now);
     }
 
-    /// Notes that a link's form was shown.
-    pub fn shown(&self, link: uuid::Uuid) {
-        *locked(&self.shown).entry(link).or_default() += 1;
+    /// Notes what came of a link: counted apart from the writes that it counts, so that those of one link do not wait
+    /// for each other.
+    pub fn funnel(&self, link: uuid::Uuid, step: impl FnOnce(&mut Funnel)) {
+        step(locked(&self.funnel).entry(link).or_default());
     }
 
     /// Takes the sessions used since the last time.
@@ -37,8 +49,8 @@ impl Tallies {
         std::mem::take(&mut locked(&self.seen))
     }
 
-    /// Takes the forms shown since the last time, by link.
-    pub fn take_shown(&self) -> HashMap<uuid::Uuid, i64> {
-        std::mem::take(&mut locked(&self.shown))
+    /// Takes what came of links since the last time.
+    pub fn take_funnel(&self) -> HashMap<uuid::Uuid, Funnel> {
+        std::mem::take(&mut locked(&self.funnel))
     }
 }

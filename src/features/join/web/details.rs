@@ -8,17 +8,14 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Mine, Which, mine, refusal, unknown};
+use super::{Which, not_mine, refusal, unknown};
 use crate::{
-    features::{
-        join::{self, Details, JoinError, Proof, Registration, counted::counted_finish},
-        organizations::{self, Organization},
-    },
+    features::join::{Details, JoinError, Proof, counted::counted_finish, finish, store::Opened},
     platform::{
-        App, Fault,
+        App,
         web::{BUSY_SECONDS, Errors, Form, PageError, Visitor, cookies::Cookie, go, page, retry_after_header},
     },
-    values::{EmailAddress, FullName, Password, PersonalWords, RegistrationId, Secret, Slug},
+    values::{EmailAddress, FullName, Password, PersonalWords, RegistrationId, Secret},
 };
 
 #[derive(Template)]
@@ -67,19 +64,38 @@ pub(super) async fn show(
     headers: HeaderMap,
     Query(which): Query<Which>,
 ) -> Result<Response, PageError> {
-    let mine = mine(&app, &visitor, &headers, &which.registration).await?;
-    let proof = Proof::Code(mine.registration.id, mine.browser);
-    join::look(&app, &proof).await.map_err(|error| mine.refusal(&app, &visitor, error))?;
-    details_of(&mine).answer(StatusCode::OK)
+    let (opened, _) = of_mine(&app, &visitor, &headers, &which.registration).await?;
+    details_of(&opened).answer(StatusCode::OK)
 }
 
-fn details_of(mine: &Mine) -> DetailsPage<'_> {
+/// A registration of this browser whose code was accepted, if it still may be finished.
+async fn of_mine(app: &App, visitor: &Visitor, headers: &HeaderMap, id: &str) -> Result<(Opened, Proof), PageError> {
+    let (Ok(id), Some(secret)) = (id.parse(), Cookie::Browser.read(&app.config, headers)) else {
+        return Err(not_mine(app, visitor, headers).await);
+    };
+    let browser = secret.digest();
+    let proof = Proof::Code(id, browser);
+    match finish::find(app, &proof, Some(&browser)).await {
+        Ok(opened) => Ok((open(app, visitor, opened, &proof)?, proof)),
+        Err(JoinError::Fault(fault)) => Err(fault.into()),
+        Err(_) => Err(not_mine(app, visitor, headers).await),
+    }
+}
+
+fn open(app: &App, visitor: &Visitor, opened: Opened, proof: &Proof) -> Result<Opened, PageError> {
+    match opened.must_be_open(proof, app.db.now()) {
+        Ok(()) => Ok(opened),
+        Err(error) => Err(refusal(app, visitor, opened.organization_name.as_str(), &opened.organization_slug, error)),
+    }
+}
+
+fn details_of(opened: &Opened) -> DetailsPage<'_> {
     DetailsPage {
-        organization: mine.organization.name.as_str(),
-        email: &mine.registration.email,
+        organization: opened.organization_name.as_str(),
+        email: &opened.registration.email,
         action: "/join/details".to_owned(),
         leaves_to: "",
-        registration: Some(mine.registration.id),
+        registration: Some(opened.registration.id),
         full_name: "",
         errors: Errors::default(),
         busy: false,
@@ -92,48 +108,37 @@ pub(super) async fn finish_by_code(
     headers: HeaderMap,
     Form(form): Form<DetailsForm>,
 ) -> Result<Response, PageError> {
-    let mine = mine(&app, &visitor, &headers, &form.registration).await?;
-    let proof = Proof::Code(mine.registration.id, mine.browser);
-    join::look(&app, &proof).await.map_err(|error| mine.refusal(&app, &visitor, error))?;
-    finish(&app, (&visitor, &headers), &proof, &form, (details_of(&mine), &mine.organization.slug)).await
+    let (opened, proof) = of_mine(&app, &visitor, &headers, &form.registration).await?;
+    finish(&app, (&visitor, &headers), (&opened, &proof), &form, details_of(&opened)).await
 }
 
 /// The page behind the mail's link. A scanner that opens it achieves nothing.
 pub(super) async fn confirm(
     State(app): State<App>,
     visitor: Visitor,
+    headers: HeaderMap,
     Path(token): Path<String>,
 ) -> Result<Response, PageError> {
-    let theirs = behind(&app, &visitor, &token).await?;
-    details_behind(&theirs, &token).answer(StatusCode::OK)
+    let (opened, _) = behind(&app, &visitor, &headers, &token).await?;
+    details_behind(&opened, &token).answer(StatusCode::OK)
 }
 
-/// A registration that a mail's link opens, from any device.
-struct Theirs {
-    registration: Registration,
-    organization: Organization,
-    proof: Proof,
-}
-
-async fn behind(app: &App, visitor: &Visitor, token: &str) -> Result<Theirs, PageError> {
+/// A registration that a mail's link opens, from any device, if it still may be finished.
+async fn behind(app: &App, visitor: &Visitor, headers: &HeaderMap, token: &str) -> Result<(Opened, Proof), PageError> {
     let Ok(secret) = token.parse::<Secret>() else { return Err(unknown(app, visitor)) };
     let proof = Proof::Link(secret.digest());
-    let (id, looked) = match join::look(app, &proof).await {
-        Ok(registration) => (registration.organization_id, Ok(registration)),
-        Err(error) => {
-            (join::finish::organization_behind(app, &proof).await?.ok_or_else(|| unknown(app, visitor))?, Err(error))
-        }
-    };
-    let organization = organizations::by_id(&app.db, id).await?.ok_or(PageError::NotFound)?;
-    let registration =
-        looked.map_err(|error| refusal(app, visitor, organization.name.as_str(), &organization.slug, error))?;
-    Ok(Theirs { registration, organization, proof })
+    let browser = Cookie::Browser.read(&app.config, headers).map(|secret| secret.digest());
+    match finish::find(app, &proof, browser.as_ref()).await {
+        Ok(opened) => Ok((open(app, visitor, opened, &proof)?, proof)),
+        Err(JoinError::Fault(fault)) => Err(fault.into()),
+        Err(_) => Err(unknown(app, visitor)),
+    }
 }
 
-fn details_behind<'a>(theirs: &'a Theirs, token: &str) -> DetailsPage<'a> {
+fn details_behind<'a>(opened: &'a Opened, token: &str) -> DetailsPage<'a> {
     DetailsPage {
-        organization: theirs.organization.name.as_str(),
-        email: &theirs.registration.email,
+        organization: opened.organization_name.as_str(),
+        email: &opened.registration.email,
         action: format!("/confirm/{token}"),
         leaves_to: "/join/details",
         registration: None,
@@ -150,23 +155,16 @@ pub(super) async fn finish_by_link(
     Path(token): Path<String>,
     Form(form): Form<DetailsForm>,
 ) -> Result<Response, PageError> {
-    let theirs = behind(&app, &visitor, &token).await?;
-    finish(
-        &app,
-        (&visitor, &headers),
-        &theirs.proof,
-        &form,
-        (details_behind(&theirs, &token), &theirs.organization.slug),
-    )
-    .await
+    let (opened, proof) = behind(&app, &visitor, &headers, &token).await?;
+    finish(&app, (&visitor, &headers), (&opened, &proof), &form, details_behind(&opened, &token)).await
 }
 
 async fn finish(
     app: &App,
     (visitor, headers): (&Visitor, &HeaderMap),
-    proof: &Proof,
+    (opened, proof): (&Opened, &Proof),
     form: &DetailsForm,
-    (shown, slug): (DetailsPage<'_>, &Slug),
+    shown: DetailsPage<'_>,
 ) -> Result<Response, PageError> {
     let details = match form.parse(shown.email, shown.organization) {
         Ok(details) => details,
@@ -176,25 +174,19 @@ async fn finish(
         }
     };
     let before = Cookie::Session.read(&app.config, headers);
-    match counted_finish(proof, join::finish(app, proof, details, visitor, before.as_ref()).await) {
+    match counted_finish(proof, finish::finish(app, (opened, proof), details, visitor, before.as_ref()).await) {
         Ok(started) => {
             let mut response = go("/account");
             started.set_cookies(&app.config, &mut response);
-            forget_browser(app, headers, &mut response).await?;
+            // The browser's secret goes at the end, unless another registration of this browser still needs it.
+            if opened.others == 0 && Cookie::Browser.read(&app.config, headers).is_some() {
+                response.headers_mut().append(header::SET_COOKIE, Cookie::Browser.remove(&app.config));
+            }
             Ok(response)
         }
         Err(JoinError::Busy) => {
             DetailsPage { full_name: &form.full_name, busy: true, ..shown }.answer(StatusCode::SERVICE_UNAVAILABLE)
         }
-        Err(error) => Err(refusal(app, visitor, shown.organization, slug, error)),
+        Err(error) => Err(refusal(app, visitor, shown.organization, &opened.organization_slug, error)),
     }
-}
-
-/// The browser's secret goes at the end, unless another registration of this browser still needs it.
-async fn forget_browser(app: &App, headers: &HeaderMap, response: &mut Response) -> Result<(), Fault> {
-    let Some(secret) = Cookie::Browser.read(&app.config, headers) else { return Ok(()) };
-    if !join::store::browser_has_open(&app.db, &secret.digest()).await? {
-        response.headers_mut().append(header::SET_COOKIE, Cookie::Browser.remove(&app.config));
-    }
-    Ok(())
 }

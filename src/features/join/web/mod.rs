@@ -127,7 +127,7 @@ async fn show(
         return already_a_member(&link, &member);
     }
     must_open(&app, &link)?;
-    app.tallies.shown(link.link_id.uuid());
+    app.tallies.funnel(link.link_id.uuid(), |funnel| funnel.shown += 1);
     let mut response = join_page(&link, &code, "", Errors::default(), StatusCode::OK)?;
     if Cookie::Browser.read(&app.config, &headers).is_none() {
         response.headers_mut().append(header::SET_COOKIE, Cookie::Browser.set(&app.config, &app.new_secret()));

@@ -1,6 +1,6 @@
 mod list;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 pub use list::{Filter, Place, count, count_by_domain, list};
 
@@ -8,11 +8,11 @@ use super::{NewUser, Proved, Role, Status, User};
 use crate::{
     platform::{
         App, Fault,
-        db::{CLEANED_AT_ONCE, Target, Tx, query},
+        db::{CLEANED_AT_ONCE, Db, Target, Tx, query},
         keys::{MOST, Purpose},
         mail::{Cause, Kind, outbox},
     },
-    values::{EmailAddress, FullName, OrganizationId, Timestamp, UserId, kinds},
+    values::{EmailAddress, FullName, OrganizationId, SubjectId, Timestamp, UserId},
 };
 
 /// How long an address that may not return is remembered (decision R13).
@@ -23,18 +23,26 @@ fn search_key(email: &EmailAddress, name: &FullName) -> String {
     format!("{email}\n{name}").to_ascii_lowercase()
 }
 
-pub(in crate::features::users) async fn insert(tx: &mut Tx, new: NewUser) -> Result<Option<User>, Fault> {
+pub(in crate::features::users) async fn insert(
+    app: &App,
+    tx: &mut Tx,
+    id: UserId,
+    new: NewUser,
+) -> Result<Option<User>, Fault> {
     let email = new.admitted.address();
     let now = tx.now;
+    let [one, two, three, four] = address_hashes(app, new.organization, email);
     query(
         "insert into users (id, organization_id, email, email_key, email_domain, full_name, search_key, role, status,
                 password_hash, password_set_at, seen_at, proved_how, proved_by, proved_at, came_by, came_by_id, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13, $14, $15, $16, $17)
+         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13, $14, $15, $16, $17
+          where $15 <> 'link' or not exists (select 1 from barred_addresses
+                                              where organization_id = $2 and until > $17 and address_hash in ($18, $19, $20, $21))
          on conflict (organization_id, email_key) do nothing
          returning id, organization_id, email, full_name, role, status, password_hash is not null as has_password,
                    proved_how, proved_by, proved_at, came_by, created_at, deactivated_at, seen_at",
     )
-    .bind(tx.new_id::<kinds::User>())
+    .bind(id)
     .bind(new.organization)
     .bind(email)
     .bind(email.identity())
@@ -51,8 +59,30 @@ pub(in crate::features::users) async fn insert(tx: &mut Tx, new: NewUser) -> Res
     .bind(new.came_by)
     .bind(new.came_by_id)
     .bind(now)
+    .bind(one)
+    .bind(two)
+    .bind(three)
+    .bind(four)
     .optional(tx)
     .await
+}
+
+/// What these users are called, name and address, for the audit log. Of who was deleted nothing is known any more.
+pub async fn names(
+    db: &Db,
+    organization: OrganizationId,
+    ids: &[SubjectId],
+) -> Result<HashMap<SubjectId, String>, Fault> {
+    let mut names = HashMap::new();
+    for id in ids {
+        if names.contains_key(id) {
+            continue;
+        }
+        if let Some(user) = by_id(db, organization, id.of()).await? {
+            names.insert(*id, user.called());
+        }
+    }
+    Ok(names)
 }
 
 /// By id, within one organization.
