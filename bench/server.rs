@@ -144,6 +144,7 @@ async fn fill(data_dir: PathBuf, people: usize) -> (App, OrganizationId, String,
         mailer: Mailer::Portal,
         tallies: Arc::new(Tallies::default()),
         trying: Arc::default(),
+        watched: Arc::default(),
         randomness,
     };
     let (name, slug, manager) =

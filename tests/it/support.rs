@@ -3,6 +3,7 @@
 pub mod acts;
 pub mod collector;
 pub mod database;
+pub mod network;
 pub mod process;
 pub mod sink;
 
@@ -62,6 +63,7 @@ async fn replica(config: Arc<Config>, clock: Clock, mailer: Mailer, strength: St
         mailer,
         tallies: Arc::new(Tallies::default()),
         trying: Arc::default(),
+        watched: Arc::default(),
         randomness,
     }
 }

@@ -2,7 +2,9 @@
 # A throw-away PostgreSQL for the tests, from Debian's package, on a port that is free. It keeps nothing: no fsync.
 #   server.sh start FOLDER    makes it, starts it, prints its URL
 #   server.sh stop FOLDER     stops it and removes everything
-#   server.sh again FOLDER    starts it again after it was stopped by hand
+#   server.sh halt FOLDER     stops it in the middle of everything and keeps what it has
+#   server.sh again FOLDER    starts it again after that
+# POSTGRES_OPTIONS may hold more of its own options, like "-c synchronous_commit=on".
 set -euo pipefail
 
 act=$1 folder=$2
@@ -24,7 +26,7 @@ free_port() {
 run() {
 	local port=$1
 	as_server "$programs/pg_ctl" -D "$folder/data" -l "$folder/log" -w -s start -o "-p $port -k $folder -c listen_addresses=127.0.0.1 \
-		-c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_connections=400 -c shared_buffers=128MB -c ssl=on"
+		-c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_connections=400 -c shared_buffers=128MB -c ssl=on ${POSTGRES_OPTIONS:-}"
 }
 
 case $act in
@@ -42,6 +44,9 @@ start)
 	echo "$port" >"$folder/port"
 	run "$port"
 	echo "postgres://door:door@127.0.0.1:$port/postgres"
+	;;
+halt)
+	as_server "$programs/pg_ctl" -D "$folder/data" -s -m immediate stop
 	;;
 again)
 	run "$(cat "$folder/port")"
