@@ -81,7 +81,7 @@ pub fn nginx_file(port: u16, replicas: &[SocketAddr], folder: &Path) -> String {
         .map(|what| format!("  {what}_temp_path {place}/{what};\n"))
         .collect();
     format!(
-        "daemon off;\npid {place}/pid;\nerror_log stderr crit;\nevents {{}}\nhttp {{\n{kept}  include {place}/site.conf;\n}}\n"
+        "daemon off;\nmaster_process off;\npid {place}/pid;\nerror_log stderr crit;\nevents {{}}\nhttp {{\n{kept}  include {place}/site.conf;\n}}\n"
     )
 }
 

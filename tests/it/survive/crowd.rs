@@ -25,6 +25,8 @@ pub struct Try {
     pub at: Instant,
     pub took: Duration,
     pub status: Option<u16>,
+    /// Whether it was the last step, which hashes a password.
+    pub last_step: bool,
 }
 
 impl Try {
@@ -109,10 +111,7 @@ impl Crowd {
     async fn join(&self) {
         let n = self.next.fetch_add(1, Ordering::Relaxed);
         let email = format!("p{n}@acme.com");
-        let mut browser = self.browser.clone();
-        let [high, low] = u16::try_from(n % 60_000).unwrap().to_be_bytes();
-        // Each from an address of their own, all of which are this machine's.
-        browser.from = Some(IpAddr::V4(Ipv4Addr::new(127, 1, high, low.max(1))));
+        let mut browser = self.visitor(n);
         let (page, sent) = self.until_answered(&mut browser, &self.link, &[("email", &email)]).await;
         assert_eq!(page.status, 303, "{}", page.words());
         self.ledger.lock().unwrap().begun.insert(email.clone(), sent);
@@ -131,6 +130,12 @@ impl Crowd {
         }
     }
 
+    /// A browser from an address of its own; all of them are this machine's.
+    pub fn visitor(&self, n: usize) -> NetBrowser {
+        let [high, low] = u16::try_from(n % 60_000).unwrap().to_be_bytes();
+        NetBrowser { from: Some(IpAddr::V4(Ipv4Addr::new(127, 1, high, low.max(1)))), ..self.browser.clone() }
+    }
+
     /// Sends a form again and again until a server takes or refuses it; how often it was sent.
     async fn until_answered(&self, browser: &mut NetBrowser, path: &str, fields: &[(&str, &str)]) -> (Page, usize) {
         let mut sent = 0;
@@ -140,7 +145,8 @@ impl Crowd {
             let at = Instant::now();
             let answer = browser.post(path, fields).await;
             let status = answer.as_ref().ok().map(|page| page.status);
-            let tried = Try { at, took: at.elapsed(), status };
+            let last_step = path != self.link;
+            let tried = Try { at, took: at.elapsed(), status, last_step };
             self.ledger.lock().unwrap().tries.push(tried);
             match answer {
                 Ok(page) if !tried.is_error() => return (page, sent),
