@@ -120,6 +120,8 @@ async fn behind(app: &App, visitor: &Visitor, token: &str) -> Result<Theirs, Pag
     let proof = Proof::Link(secret.digest());
     let (id, looked) = match join::look(app, &proof).await {
         Ok(registration) => (registration.organization_id, Ok(registration)),
+        // A database that is away is not asked a second time: that would be another wait.
+        Err(JoinError::Fault(fault)) => return Err(fault.into()),
         Err(error) => {
             (join::finish::organization_behind(app, &proof).await?.ok_or_else(|| unknown(app, visitor))?, Err(error))
         }
