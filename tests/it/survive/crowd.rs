@@ -25,8 +25,6 @@ pub struct Try {
     pub at: Instant,
     pub took: Duration,
     pub status: Option<u16>,
-    /// Whether it was the last step, which hashes a password.
-    pub last_step: bool,
 }
 
 impl Try {
@@ -145,8 +143,7 @@ impl Crowd {
             let at = Instant::now();
             let answer = browser.post(path, fields).await;
             let status = answer.as_ref().ok().map(|page| page.status);
-            let last_step = path != self.link;
-            let tried = Try { at, took: at.elapsed(), status, last_step };
+            let tried = Try { at, took: at.elapsed(), status };
             self.ledger.lock().unwrap().tries.push(tried);
             match answer {
                 Ok(page) if !tried.is_error() => return (page, sent),

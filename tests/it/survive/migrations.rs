@@ -121,7 +121,7 @@ async fn a_server_that_is_killed_while_it_changes_the_schema_does_it_again() {
     for byte in &seed[..length(5, 10)] {
         let server = place.begin_to_serve();
         // A moment somewhere between its first breath and the end of the longest step.
-        let moment = length(4, 12) as u64 * u64::from(*byte);
+        let moment = length(2, 12) as u64 * u64::from(*byte);
         tokio::time::sleep(Duration::from_millis(moment)).await;
         let ran = server.kill().await;
         println!("killed after {moment} ms, {}", if ran.err.contains("ready") { "ready" } else { "not ready" });
