@@ -146,11 +146,12 @@ pub(super) async fn say<C: Line>(on: &mut Lent<C>, word: &'static str) -> Result
 
 /// Begins a write on one of these connections.
 pub(super) async fn begin<C: Line>(on: &Connections<C>, word: &'static str) -> Result<Lent<C>, sqlx::Error> {
-    in_time(async {
+    // On the heap: everything that writes holds this.
+    in_time(Box::pin(async {
         let mut lent = lend(on).await?;
         say(&mut lent, word).await?;
         Ok(lent)
-    })
+    }))
     .await
 }
 

@@ -153,7 +153,7 @@ impl Query {
         Ok(match on.into().0 {
             At::Readers(Engine::Sqlite { read, .. }) => self.rows_of_sqlite(&mut lend(read).await?).await?,
             At::Readers(Engine::Postgres(all)) => {
-                in_time(async { self.rows_of_postgres(&mut lend(all).await?).await }).await?
+                in_time(Box::pin(async { self.rows_of_postgres(&mut lend(all).await?).await })).await?
             }
             At::Write(Some(Inner::Sqlite(lent))) => self.rows_of_sqlite(lent).await?,
             At::Write(Some(Inner::Postgres(lent))) => self.rows_of_postgres(lent).await?,

@@ -1,4 +1,4 @@
-//! PostgreSQL goes away under load and comes back (P0-72).
+//! The database server goes away under load and comes back (P0-72).
 
 use std::{
     path::PathBuf,
@@ -33,9 +33,9 @@ impl Postgres {
     fn start() -> Self {
         let [one, two]: [u8; 2] = Randomness::System.bytes();
         let folder = std::env::temp_dir().join(format!("vestibule-postgres-{}-{one}-{two}", std::process::id()));
-        let mut made = Self { folder, url: String::new() };
-        made.url = made.script("start").trim().to_owned();
-        made
+        let made = Self { folder, url: String::new() };
+        let url = made.script("start").trim().to_owned();
+        Self { url, folder: std::mem::ManuallyDrop::new(made).folder.clone() }
     }
 
     fn script(&self, act: &str) -> String {

@@ -108,12 +108,12 @@ async fn tell_the_story(port: u16, start: impl AsyncFnOnce(&[std::net::SocketAdd
 
     // Sixty unknown links from one address are all that it has, over both replicas and whatever it claims to be.
     let mut guesser = behind.browser(&one, 6);
-    let mut guesses = 0;
-    while guesser.get(&format!("/join/{guesses:022}")).await.unwrap().status != 429 {
-        guesses += 1;
-        assert!(guesses < 1_000, "nobody stops the guesser");
+    let mut tried = 0;
+    while guesser.get(&format!("/join/{tried:022}")).await.unwrap().status != 429 {
+        tried += 1;
+        assert!(tried < 1_000, "nobody stops the guesser");
     }
-    println!("{guesses} guesses until 429");
+    println!("{tried} tried until 429");
     assert_eq!(behind.browser(&one, 7).get("/join/nothing-like-it").await.unwrap().status, 404, "others are not meant");
 
     let db = place.database().await;

@@ -76,10 +76,10 @@ pub fn nginx_file(port: u16, replicas: &[SocketAddr], folder: &Path) -> String {
     let text = replaced(&text, "ssl_certificate", &[]);
     let place = folder.display();
     fs::write(folder.join("site.conf"), text.replace("/var/log/nginx", &place.to_string())).unwrap();
-    let kept: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|what| format!("  {what}_temp_path {place}/{what};\n"))
-        .collect();
+    let mut kept = String::new();
+    for what in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
+        writeln!(kept, "  {what}_temp_path {place}/{what};").unwrap();
+    }
     format!(
         "daemon off;\nmaster_process off;\npid {place}/pid;\nerror_log stderr crit;\nevents {{}}\nhttp {{\n{kept}  include {place}/site.conf;\n}}\n"
     )

@@ -80,7 +80,6 @@ async fn a_flood_of_sign_ins_is_told_to_wait_and_everybody_else_is_served() {
         }
     })
     .await;
-    println!("signed in {:?} after the flood", after.elapsed());
-    assert!(after.elapsed() < Duration::from_secs(5));
+    assert!(after.elapsed() < Duration::from_secs(5), "{:?}", after.elapsed());
     server.stop().await;
 }

@@ -43,14 +43,14 @@ async fn one_replica_dies_and_one_freezes_and_the_third_goes_on() {
 
     let tries = crowd.tries_since(lost);
     let errors: Vec<_> = tries.iter().filter(|tried| tried.is_error()).collect();
-    let last = errors.iter().map(|tried| tried.at - lost).max().unwrap_or_default();
+    let latest = errors.iter().map(|tried| tried.at - lost).max().unwrap_or_default();
     let slowest = tries.iter().map(|tried| tried.took).max().unwrap_or_default();
     println!(
-        "{} requests, {} errors, the last began after {last:?}; the slowest took {slowest:?}",
+        "{} requests, {} errors, the last began after {latest:?}; the slowest took {slowest:?}",
         tries.len(),
         errors.len()
     );
-    assert!(last <= ERRORS_FOR, "requests failed for {last:?}: {errors:?}");
+    assert!(latest <= ERRORS_FOR, "requests failed for {latest:?}: {errors:?}");
     assert!(errors.len() <= 20.max(tries.len() / 20), "{errors:?}");
     assert!(crowd.tries_since(woken).iter().all(|tried| !tried.is_error()), "one that wakes up breaks nothing");
     // The dead one and the frozen one may each have had sixteen in hand.
