@@ -163,6 +163,7 @@ async fn fill(data_dir: PathBuf, url: Option<String>, people: usize) -> (App, Or
         mailer: Mailer::Portal,
         tallies: Arc::new(Tallies::default()),
         trying: Arc::default(),
+        watched: Arc::default(),
         randomness,
     };
     let (name, slug, manager) =

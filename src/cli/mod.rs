@@ -256,6 +256,7 @@ async fn open(config: Config, mailer: Mailer, hash_threads: usize) -> Result<App
         mailer,
         tallies: Arc::new(Tallies::default()),
         trying: Arc::default(),
+        watched: Arc::default(),
         randomness,
     })
 }

@@ -2,7 +2,12 @@
 
 use std::{io::Write as _, net::SocketAddr, time::Duration};
 
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+};
 
 use super::{CommandError, open};
 use crate::{
@@ -32,7 +37,7 @@ pub(super) async fn serve(config: Config) -> Result<(), CommandError> {
     let app = open(config.listening_on(listening), mailer, hash_threads()).await?;
     organizations::remember_public_url(&app).await?;
     // Before anybody is told that it runs: a stop that comes at once is heard too.
-    let signal = signal_to_stop()?;
+    let mut signals = Signals::listen()?;
     print_set_up(&app).await?;
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
@@ -53,7 +58,8 @@ pub(super) async fn serve(config: Config) -> Result<(), CommandError> {
             tracing::error!(%error, "the server stopped by itself");
         }
     });
-    signal.await;
+    signals.next().await;
+    leave(&app, &mut signals).await;
     tracing::info!("stopping: requests in flight are finished, the outbox is kept");
     stop.send_replace(true);
     if tokio::time::timeout(DRAIN, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
@@ -88,15 +94,35 @@ async fn print_set_up(app: &App) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Listens for Ctrl-C and SIGTERM from now on; ends with the first of them.
-fn signal_to_stop() -> Result<impl Future<Output = ()>, CommandError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
+/// Tells the load balancer, where one asks, and takes requests until it has heard: nobody is sent to a closed door.
+async fn leave(app: &App, signals: &mut Signals) {
+    let wait = app.watched.leave();
+    if !wait.is_zero() {
+        tracing::info!("leaving: /readyz answers 503, requests are taken for {} seconds more", wait.as_secs());
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            () = tokio::time::sleep(wait) => {}
+            () = signals.next() => {}
         }
-    })
+    }
+}
+
+/// Ctrl-C and SIGTERM.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Hears them from now on.
+    fn listen() -> Result<Self, CommandError> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Ends with the next of them.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

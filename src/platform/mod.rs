@@ -37,6 +37,8 @@ pub struct App {
     pub tallies: Arc<limits::Tallies>,
     /// Who is trying a password at this moment.
     pub trying: Arc<limits::failures::Trying>,
+    /// What a load balancer is told.
+    pub watched: Arc<web::health::Watched>,
     /// Where randomness comes from outside a write.
     pub randomness: Randomness,
 }

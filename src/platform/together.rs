@@ -24,6 +24,8 @@ enum Turn<T: 'static> {
     Answer(T),
     /// Run the query, for these others too.
     Lead(Leading<T>),
+    /// The database is away: whoever asked again, one after the other, would wait for as long each time.
+    Busy,
 }
 
 /// Runs the query. Dropped before its answer (the client has left), it lets everybody who waits ask again.
@@ -61,12 +63,22 @@ impl<T: Clone> Together<T> {
                 Err(turn) => match turn.await {
                     Ok(Turn::Answer(answer)) => return Ok(answer),
                     Ok(Turn::Lead(leading)) => leading,
+                    Ok(Turn::Busy) => return Err(Fault::Database(sqlx::Error::PoolTimedOut)),
                     Err(_) => continue,
                 },
             };
-            let answer = query().await?;
-            leading.answer(&answer);
-            return Ok(answer);
+            return match query().await {
+                Ok(answer) => {
+                    leading.answer(&answer);
+                    Ok(answer)
+                }
+                Err(fault) => {
+                    if fault.is_busy() {
+                        leading.fail();
+                    }
+                    Err(fault)
+                }
+            };
         }
     }
 
@@ -101,6 +113,15 @@ impl<T: Clone> Leading<T> {
         let next = Leading { at: self.at, key: self.key.clone(), others: waiting, answered: false };
         // If it has left, dropping the turn lets the others ask again.
         drop(first.send(Turn::Lead(next)));
+    }
+
+    /// Tells everybody who waits, also those who came since, that the database is away.
+    fn fail(mut self) {
+        self.answered = true;
+        let since = self.at.lock().remove(&self.key).unwrap_or_default();
+        for other in self.others.drain(..).chain(since) {
+            drop(other.send(Turn::Busy));
+        }
     }
 }
 

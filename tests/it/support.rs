@@ -3,6 +3,7 @@
 pub mod acts;
 pub mod collector;
 pub mod database;
+pub mod network;
 pub mod process;
 pub mod sink;
 
@@ -62,6 +63,7 @@ async fn replica(config: Arc<Config>, clock: Clock, mailer: Mailer, strength: St
         mailer,
         tallies: Arc::new(Tallies::default()),
         trying: Arc::default(),
+        watched: Arc::default(),
         randomness,
     }
 }
@@ -221,7 +223,8 @@ impl TestApp {
     /// Lets the workers of all servers deliver everything that is due, at the same time.
     pub async fn deliver(&self) {
         let mut working = tokio::task::JoinSet::new();
-        for app in self.replicas().cloned() {
+        let servers: Vec<App> = self.replicas().cloned().collect();
+        for app in servers {
             working.spawn(async move { worker::deliver(&app).await });
         }
         for outcome in working.join_all().await {

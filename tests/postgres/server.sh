@@ -3,7 +3,9 @@
 # DURABLE=1 says that what it acknowledges must last, as for a measurement.
 #   server.sh start FOLDER    makes it, starts it, prints its URL
 #   server.sh stop FOLDER     stops it and removes everything
-#   server.sh again FOLDER    starts it again after it was stopped by hand
+#   server.sh halt FOLDER     stops it in the middle of everything and keeps what it has
+#   server.sh again FOLDER    starts it again after that
+# POSTGRES_OPTIONS may hold more of its own options, like "-c synchronous_commit=on".
 set -euo pipefail
 
 act=$1 folder=$2
@@ -27,7 +29,7 @@ run() {
 	local lasting="-c fsync=off -c full_page_writes=off -c synchronous_commit=off"
 	[ -z "${DURABLE:-}" ] || lasting=""
 	as_server "$programs/pg_ctl" -D "$folder/data" -l "$folder/log" -w -s start -o "-p $port -k $folder -c listen_addresses=127.0.0.1 \
-		$lasting -c max_connections=400 -c shared_buffers=${SHARED_BUFFERS:-128MB} -c ssl=on"
+		$lasting -c max_connections=400 -c shared_buffers=${SHARED_BUFFERS:-128MB} -c ssl=on ${POSTGRES_OPTIONS:-}"
 }
 
 case $act in
@@ -45,6 +47,9 @@ start)
 	echo "$port" >"$folder/port"
 	run "$port"
 	echo "postgres://door:door@127.0.0.1:$port/postgres"
+	;;
+halt)
+	as_server "$programs/pg_ctl" -D "$folder/data" -s -m immediate stop
 	;;
 again)
 	run "$(cat "$folder/port")"

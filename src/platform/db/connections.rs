@@ -18,8 +18,9 @@ use sqlx::{Connection, PgConnection, SqliteConnection, raw_sql};
 const PATIENCE: Duration = Duration::from_secs(4);
 /// A connection that answered so long ago is asked whether it still lives: a network forgets silent ones.
 const FRESH: Duration = Duration::from_secs(20);
-/// Nobody waits longer for the answer of a server.
-const LONGEST: Duration = Duration::from_secs(5);
+/// Nobody waits longer for the answer of a server, the wait for a connection included: a page says "come back" within
+/// five seconds (security requirement P0-72), also when the server is frozen and says nothing at all.
+const LONGEST: Duration = Duration::from_millis(4_500);
 
 /// A connection of either kind.
 pub(super) trait Line: Connection<Options: Send + Sync> + Sync + 'static {
@@ -143,13 +144,36 @@ pub(super) async fn say<C: Line>(on: &mut Lent<C>, word: &'static str) -> Result
     said
 }
 
+/// Begins a write on one of these connections.
+pub(super) async fn begin<C: Line>(on: &Connections<C>, word: &'static str) -> Result<Lent<C>, sqlx::Error> {
+    // On the heap: everything that writes holds this.
+    in_time(Box::pin(async {
+        let mut lent = lend(on).await?;
+        say(&mut lent, word).await?;
+        Ok(lent)
+    }))
+    .await
+}
+
+/// Makes a write last. One that could not be (a full disk) may still stand open: it is undone before the connection is
+/// lent again.
+pub(super) async fn commit<C: Line>(mut lent: Lent<C>) -> Result<(), sqlx::Error> {
+    let said = say(&mut lent, "commit").await;
+    if said.is_err() {
+        undo(lent);
+    }
+    said
+}
+
 /// Undoes a write that was left without its end, and lends the connection again only then.
 pub(super) fn undo<C: Line>(mut lent: Lent<C>) {
     // Whatever becomes of the task below, an open write is never lent.
     lent.asking();
     let undoing = async move {
-        // An undo that fails leaves the connection marked, and closing it undoes all the more.
-        drop(say(&mut lent, "rollback").await);
+        if say(&mut lent, "rollback").await.is_err() {
+            // Whether it is undone is not known: the connection is closed, which undoes all the more.
+            lent.asking();
+        }
     };
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         // The connection, and with it a place, is held until this is done: nobody else needs to wait for it.

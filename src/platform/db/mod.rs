@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-use connections::{Connections, Lent, lend, say};
+use connections::{Connections, Lent, begin};
 use sqlx::{PgConnection, SqliteConnection};
 
 pub(crate) use columns::word_column;
@@ -72,16 +72,8 @@ impl Db {
         // From here, so that a trace shows how long the write waited for its turn.
         let span = tracing::debug_span!("database write");
         let inner = match &self.engine {
-            Engine::Sqlite { write, .. } => {
-                let mut lent = lend(write).await?;
-                say(&mut lent, "begin immediate").await?;
-                Inner::Sqlite(lent)
-            }
-            Engine::Postgres(all) => {
-                let mut lent = lend(all).await?;
-                say(&mut lent, "begin").await?;
-                Inner::Postgres(lent)
-            }
+            Engine::Sqlite { write, .. } => Inner::Sqlite(begin(write, "begin immediate").await?),
+            Engine::Postgres(all) => Inner::Postgres(begin(all, "begin").await?),
         };
         Ok(Tx {
             inner: Some(inner),
@@ -209,8 +201,8 @@ impl Tx {
     /// Makes everything in this write last, at once.
     pub async fn commit(mut self) -> Result<(), Fault> {
         match self.inner.take() {
-            Some(Inner::Sqlite(mut lent)) => say(&mut lent, "commit").await?,
-            Some(Inner::Postgres(mut lent)) => say(&mut lent, "commit").await?,
+            Some(Inner::Sqlite(lent)) => connections::commit(lent).await?,
+            Some(Inner::Postgres(lent)) => connections::commit(lent).await?,
             None => {}
         }
         if self.wakes {

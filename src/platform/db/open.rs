@@ -207,7 +207,11 @@ async fn postgres(options: &PgConnectOptions, url: &DatabaseUrl) -> Result<Engin
         .application_name("vestibule")
         .statement_cache_capacity(STATEMENTS)
         // No statement and no forgotten transaction holds a lock for longer than anybody waits for it.
-        .options([("statement_timeout", "5s"), ("lock_timeout", "4s"), ("idle_in_transaction_session_timeout", "10s")]);
+        .options([
+            ("statement_timeout", "4500ms"),
+            ("lock_timeout", "4s"),
+            ("idle_in_transaction_session_timeout", "10s"),
+        ]);
     let all = connections(options, CONNECTIONS).map_err(|error| refused(url, &error))?;
     let mut lent = lend(&all).await.map_err(|error| refused(url, &error))?;
     let facts =

@@ -152,7 +152,9 @@ impl Query {
         metrics::statement();
         Ok(match on.into().0 {
             At::Readers(Engine::Sqlite { read, .. }) => self.rows_of_sqlite(&mut lend(read).await?).await?,
-            At::Readers(Engine::Postgres(all)) => self.rows_of_postgres(&mut lend(all).await?).await?,
+            At::Readers(Engine::Postgres(all)) => {
+                in_time(Box::pin(async { self.rows_of_postgres(&mut lend(all).await?).await })).await?
+            }
             At::Write(Some(Inner::Sqlite(lent))) => self.rows_of_sqlite(lent).await?,
             At::Write(Some(Inner::Postgres(lent))) => self.rows_of_postgres(lent).await?,
             At::Write(None) => return Err(sqlx::Error::PoolClosed.into()),

@@ -126,7 +126,7 @@ async fn deliver<W: Words>(app: &App, words: &W, message: &Message) -> Result<()
             tokens::delivered(&mut tx, message.id, None).await?;
             Delivery::Delivered
         }
-        Err(error) => not_sent(&mut tx, words, message, &error).await?,
+        Err(error) => not_sent(app, &mut tx, words, message, &error).await?,
     };
     tx.commit().await?;
     metrics::delivery(outcome);
@@ -176,7 +176,13 @@ async fn free_stalled(app: &App) -> Result<(), Fault> {
     tx.commit().await
 }
 
-async fn not_sent<W: Words>(tx: &mut Tx, words: &W, message: &Message, error: &SendError) -> Result<Delivery, Fault> {
+async fn not_sent<W: Words>(
+    app: &App,
+    tx: &mut Tx,
+    words: &W,
+    message: &Message,
+    error: &SendError,
+) -> Result<Delivery, Fault> {
     let now = tx.now;
     let stalled = matches!(error, SendError::Stalled(_));
     let wait = wait_after(message.attempts);
@@ -184,14 +190,22 @@ async fn not_sent<W: Words>(tx: &mut Tx, words: &W, message: &Message, error: &S
     let too_late = message.first_tried_at.unwrap_or(now) + GIVE_UP < retry_at;
     let for_good = matches!(error, SendError::Permanent(_)) || too_late;
     tracing::warn!(id = %message.id, attempts = message.attempts, for_good, "a message was not delivered");
-    query("update messages set last_error = $1, due_at = $2, stalled = $3, lease_until = null where id = $4 and state = $5")
-        .bind(error.to_string())
-        .bind(if for_good { message.due_at } else { retry_at })
-        .bind(stalled && !for_good)
-        .bind(message.id)
-        .bind(State::Waiting)
-        .execute(&mut *tx)
-        .await?;
+    let still_ours = query(
+        "update messages set last_error = $1, due_at = $2, stalled = $3, lease_until = null
+          where id = $4 and state = $5 and leased_by = $6",
+    )
+    .bind(error.to_string())
+    .bind(if for_good { message.due_at } else { retry_at })
+    .bind(stalled && !for_good)
+    .bind(message.id)
+    .bind(State::Waiting)
+    .bind(app.server)
+    .execute(&mut *tx)
+    .await?;
+    if still_ours == 0 {
+        // This server froze, and another has the message in hand: how it ends is for that one to say.
+        return Ok(Delivery::Retried);
+    }
     if for_good {
         // Handed over while the mail server answered: then nothing failed.
         if end(tx, message.id, State::Failed).await? {

@@ -1,14 +1,19 @@
 //! Delivery by a mail server: STARTTLS or implicit TLS, with credentials where they are given.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use lettre::{
     AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
     address::Envelope,
     message::{Mailbox, MultiPart, header},
     transport::smtp::{
+        AsyncSmtpTransportBuilder, Error,
         authentication::Credentials,
         client::{Tls, TlsParameters},
+        response::Response,
     },
 };
 use url::Url;
@@ -19,6 +24,11 @@ use crate::values::EmailAddress;
 
 /// A server that does not answer for this long counts as down.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// A message takes no longer than this, connection included: a server that accepts and then says nothing counts as down
+/// too. (The library's own limit is on connecting alone.)
+const LONGEST: Duration = Duration::from_secs(30);
+/// How long idle connections have for saying goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Why the mail settings cannot be used; each says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -125,7 +135,8 @@ fn percent_decoded(text: &str) -> String {
 
 /// A mail server and who mail is from.
 pub struct Smtp {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    prepared: AsyncSmtpTransportBuilder,
+    transport: Mutex<AsyncSmtpTransport<Tokio1Executor>>,
     from: EmailAddress,
 }
 
@@ -147,7 +158,7 @@ impl Smtp {
         if let Some((user, password)) = &url.credentials {
             builder = builder.credentials(Credentials::new(user.clone(), password.to_string()));
         }
-        Ok(Self { transport: builder.build(), from })
+        Ok(Self { transport: Mutex::new(builder.clone().build()), prepared: builder, from })
     }
 
     /// The address that mail comes from.
@@ -158,13 +169,34 @@ impl Smtp {
     /// Delivers one message to its one recipient.
     pub async fn send(&self, mail: &Mail) -> Result<(), SendError> {
         let message = self.message(mail).map_err(SendError::Permanent)?;
-        match self.transport.send(message).await {
+        let Some(answer) = self.answer(message).await else {
+            return Err(SendError::Stalled(format!(
+                "the mail server did not answer within {} seconds",
+                LONGEST.as_secs()
+            )));
+        };
+        match answer {
             Ok(_) => Ok(()),
             Err(error) if is_about_this_message(&error) => Err(SendError::Permanent(readable(&error))),
             // The server spoke about this message: others may leave all the same.
             Err(error) if error.is_transient() => Err(SendError::Temporary(readable(&error))),
             Err(error) => Err(SendError::Stalled(readable(&error))),
         }
+    }
+
+    /// What the mail server says; nothing when it says nothing.
+    async fn answer(&self, message: Message) -> Option<Result<Response, Error>> {
+        let transport = self.transport.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sending = transport.send(message);
+        tokio::pin!(sending);
+        if let Ok(answer) = tokio::time::timeout(LONGEST, &mut sending).await {
+            return Some(answer);
+        }
+        // A conversation that broke off must never be gone on with: an answer that comes late would be taken for the
+        // next message's. So its connections are closed before this one could come back to them.
+        *self.transport.lock().unwrap_or_else(PoisonError::into_inner) = self.prepared.clone().build();
+        drop(tokio::time::timeout(GOODBYE, transport.shutdown()).await);
+        None
     }
 
     fn message(&self, mail: &Mail) -> Result<Message, String> {
@@ -207,12 +239,12 @@ impl header::Header for AutoSubmitted {
 
 /// A 5xx about commands, credentials or encryption says that our settings are wrong, not the recipient:
 /// that is tried again, so that mending the settings loses no mail (RFC 5321 section 4.2, RFC 4954 section 6).
-fn is_about_this_message(error: &lettre::transport::smtp::Error) -> bool {
+fn is_about_this_message(error: &Error) -> bool {
     let code = error.status().map(u16::from);
     error.is_permanent() && !matches!(code, Some(500..=504 | 523 | 530 | 534 | 535 | 538))
 }
 
-fn readable(error: &lettre::transport::smtp::Error) -> String {
+fn readable(error: &Error) -> String {
     let mut text = error.to_string();
     if let Some(source) = std::error::Error::source(error) {
         let more = source.to_string();

@@ -9,16 +9,15 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::TcpStream,
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader},
     process::{Child, Command},
     sync::watch,
 };
 
-use super::{PASSWORD, Page, database};
+pub use super::network::NetBrowser;
+use super::{PASSWORD, database};
 use vestibule::{
     platform::db::{DatabaseUrl, Db},
     values::{Clock, Randomness},
@@ -61,14 +60,18 @@ impl Place {
         Self { folder: Arc::new(tempfile::tempdir().unwrap()), settings: Vec::new() }
     }
 
-    /// The database, for what no page and no command shows.
-    pub async fn database(&self) -> Db {
+    /// Where the database is.
+    pub fn url(&self) -> DatabaseUrl {
         let named = self.settings.iter().find(|(name, _)| name == "VESTIBULE_DATABASE_URL");
-        let url = match named {
+        match named {
             Some((_, url)) => url.parse().unwrap(),
             None => DatabaseUrl::Sqlite(self.data().join("vestibule.sqlite")),
-        };
-        Db::open(&url, Clock::running(), Randomness::System).await.unwrap()
+        }
+    }
+
+    /// The database, for what no page and no command shows.
+    pub async fn database(&self) -> Db {
+        Db::open(&self.url(), Clock::running(), Randomness::System).await.unwrap()
     }
 
     /// With one more variable in the environment.
@@ -136,15 +139,20 @@ impl Place {
 
     /// Starts the server on a port that the system chooses, and waits until it is ready.
     pub async fn serve(&self) -> Server {
-        let mut child = self.command(&["serve", "--listen", "127.0.0.1:0"]).spawn().unwrap();
-        let out = gather(child.stdout.take().unwrap());
-        let err = gather(child.stderr.take().unwrap());
-        let mut server = Server { child, out, err, address: "127.0.0.1:0".parse().unwrap(), origin: String::new() };
+        let mut server = self.begin_to_serve();
         let log = server.says("Vestibule is ready").await;
         let ready = log.lines().find(|line| line.contains("Vestibule is ready")).unwrap();
         server.address = field(ready, "listening").parse().unwrap();
         server.origin = field(ready, "address");
         server
+    }
+
+    /// Starts the server and waits for nothing.
+    pub fn begin_to_serve(&self) -> Server {
+        let mut child = self.command(&["serve", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+        let out = gather(child.stdout.take().unwrap());
+        let err = gather(child.stderr.take().unwrap());
+        Server { child, out, err, address: "127.0.0.1:0".parse().unwrap(), origin: String::new() }
     }
 
     /// Starts the server with a log that goes there and is not read: that it runs shows on its standard output.
@@ -208,7 +216,13 @@ impl Server {
     }
 
     pub fn browser(&self) -> NetBrowser {
-        NetBrowser { address: self.address, origin: self.origin.clone(), cookies: BTreeMap::new(), forwarded_for: None }
+        NetBrowser {
+            address: self.address,
+            origin: self.origin.clone(),
+            cookies: BTreeMap::new(),
+            forwarded_for: None,
+            from: None,
+        }
     }
 
     /// What it tells Prometheus.
@@ -219,6 +233,15 @@ impl Server {
         let page = scraper.get("/metrics").await.unwrap();
         assert_eq!(page.status, 200);
         page.html
+    }
+
+    /// Everything in the log so far.
+    pub fn log(&self) -> String {
+        self.err.borrow().clone()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     /// Sends it a signal.
@@ -269,120 +292,4 @@ impl Server {
         let link = welcome.input("link").strip_prefix(&self.origin).unwrap().to_owned();
         (manager, link)
     }
-}
-
-/// A browser over the network: one connection a request. An answer that never came is an error.
-#[derive(Clone)]
-pub struct NetBrowser {
-    address: SocketAddr,
-    origin: String,
-    pub cookies: BTreeMap<String, String>,
-    pub forwarded_for: Option<String>,
-}
-
-impl NetBrowser {
-    /// The same browser at another server of the same place.
-    pub fn at(&self, server: &Server) -> Self {
-        Self { address: server.address, origin: server.origin.clone(), ..self.clone() }
-    }
-
-    pub async fn get(&mut self, path: &str) -> std::io::Result<Page> {
-        let head = self.head("GET", path, "");
-        let answer = exchange(self.address, &head, b"").await?;
-        Ok(self.kept(answer))
-    }
-
-    pub async fn head_of(&mut self, path: &str) -> std::io::Result<Page> {
-        let head = self.head("HEAD", path, "");
-        let answer = exchange(self.address, &head, b"").await?;
-        Ok(self.kept(answer))
-    }
-
-    pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> std::io::Result<Page> {
-        let (head, body) = self.form(path, fields, "");
-        let answer = exchange(self.address, &head, body.as_bytes()).await?;
-        Ok(self.kept(answer))
-    }
-
-    /// A form whose body waits: the server has begun with the request when this returns, and answers after
-    /// [`Unfinished::finish`].
-    pub async fn post_halfway(&mut self, path: &str, fields: &[(&str, &str)]) -> Unfinished {
-        let (head, body) = self.form(path, fields, "expect: 100-continue\r\n");
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut read = vec![0; 25];
-        within("100 Continue", stream.read_exact(&mut read)).await.unwrap();
-        assert_eq!(read, b"HTTP/1.1 100 Continue\r\n\r\n");
-        Unfinished { stream, body }
-    }
-
-    fn form(&self, path: &str, fields: &[(&str, &str)], more: &str) -> (String, String) {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        let more = format!(
-            "content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\norigin: {}\r\nsec-fetch-site: same-origin\r\n{more}",
-            body.len(),
-            self.origin
-        );
-        (self.head("POST", path, &more), body)
-    }
-
-    fn head(&self, method: &str, path: &str, more: &str) -> String {
-        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{more}", self.address);
-        if !cookies.is_empty() {
-            head = format!("{head}cookie: {}\r\n", cookies.join("; "));
-        }
-        if let Some(address) = &self.forwarded_for {
-            head = format!("{head}x-forwarded-for: {address}\r\n");
-        }
-        head + "\r\n"
-    }
-
-    fn kept(&mut self, page: Page) -> Page {
-        super::keep_cookies(&mut self.cookies, &page.headers);
-        page
-    }
-}
-
-/// A request of which the server has the head and not the body.
-pub struct Unfinished {
-    stream: TcpStream,
-    body: String,
-}
-
-impl Unfinished {
-    pub async fn finish(mut self) -> std::io::Result<Page> {
-        self.stream.write_all(self.body.as_bytes()).await?;
-        answer_of(&mut self.stream).await
-    }
-}
-
-async fn exchange(address: SocketAddr, head: &str, body: &[u8]) -> std::io::Result<Page> {
-    within(head, async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(&[head.as_bytes(), body].concat()).await?;
-        answer_of(&mut stream).await
-    })
-    .await
-}
-
-async fn answer_of(stream: &mut TcpStream) -> std::io::Result<Page> {
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).await?;
-    let text = String::from_utf8_lossy(&bytes);
-    let (head, body) = text.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
-    let mut lines = head.split("\r\n");
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let mut headers = HeaderMap::new();
-    for line in lines {
-        let (name, value) = line.split_once(':').unwrap();
-        headers.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value.trim()).unwrap());
-    }
-    let location = headers.get("location").map(|value| value.to_str().unwrap().to_owned());
-    let length = headers.get("content-length").map_or(0, |value| value.to_str().unwrap().parse().unwrap());
-    // An answer to HEAD has none.
-    if !body.is_empty() && body.len() < length {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(Page { status, location, headers, html: body.to_owned() })
 }

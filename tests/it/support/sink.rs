@@ -112,8 +112,13 @@ pub fn localhost() -> (TlsAcceptor, String) {
 
 impl Sink {
     pub async fn start(ways: Ways) -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap(), ways).await
+    }
+
+    /// At an address at which nobody was before.
+    pub async fn start_at(address: SocketAddr, ways: Ways) -> Self {
         let (tls, certificate) = localhost();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, received) = watch::channel(Vec::new());
         let ways = Arc::new(Mutex::new(ways));

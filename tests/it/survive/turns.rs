@@ -1,0 +1,96 @@
+//! What several servers share: leases, turns and counts, told in process with a still clock.
+
+use std::time::Duration;
+
+use vestibule::{
+    platform::{
+        chores,
+        db::query,
+        limits::{self, Limit},
+    },
+    values::{HOUR, MINUTE},
+};
+
+use crate::support::{TestApp, acts::begin};
+
+#[tokio::test]
+async fn a_message_in_the_hand_of_a_dead_server_is_taken_by_another_after_its_lease_and_not_before() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    app.deliver().await;
+    begin(&app, &acme, "ada@acme.com").await;
+    let mut tx = app.write().await;
+    let (until, dead) = (tx.now + Duration::from_secs(20), uuid::Uuid::from_u128(7));
+    query("update messages set lease_until = $1, leased_by = $2 where state = 'waiting'")
+        .bind(until)
+        .bind(dead)
+        .execute(&mut tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    app.advance(Duration::from_secs(19));
+    assert!(app.all_mail_to("ada@acme.com").await.is_empty(), "it may still be on its way");
+    app.advance(Duration::from_secs(2));
+    assert_eq!(app.all_mail_to("ada@acme.com").await.len(), 1);
+}
+
+#[tokio::test]
+async fn one_server_takes_the_turn_at_a_chore_and_another_when_it_died() {
+    let app = TestApp::start().await;
+    let other = app.other.as_ref().unwrap_or(&app.app);
+    let first = chores::take(&app.app, "story", HOUR).await.unwrap();
+    assert!(first.is_some() && chores::take(other, "story", HOUR).await.unwrap().is_none());
+    // It died: its turn ends by itself.
+    app.advance(3 * MINUTE);
+    let second = chores::take(other, "story", HOUR).await.unwrap().unwrap();
+    chores::done(other, second).await.unwrap();
+    app.advance(59 * MINUTE);
+    for server in app.replicas() {
+        assert!(chores::take(server, "story", HOUR).await.unwrap().is_none(), "once an hour");
+    }
+    app.advance(2 * MINUTE);
+    assert!(chores::take(&app.app, "story", HOUR).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn unknown_links_tried_at_two_servers_are_added_up() {
+    let app = TestApp::start().await;
+    app.acme().await;
+    let mut guesser = app.browser();
+    for n in 0..60 {
+        assert_eq!(guesser.get(&format!("/join/{n:022}")).await.status, 404);
+    }
+    app.share_counts().await;
+    // A server hears of the others' counts when it tells its own: one guess more at each.
+    for _ in app.replicas() {
+        guesser.get("/join/0000000000000000000098").await;
+    }
+    app.share_counts().await;
+    for _ in 0..2 {
+        assert_eq!(guesser.get("/join/0000000000000000000099").await.status, 429, "at either server");
+    }
+    let mut other = app.browser();
+    other.address = "192.0.2.8:50000".parse().unwrap();
+    assert_eq!(other.get("/join/0000000000000000000099").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_limit_used_up_at_the_end_of_one_window_is_used_up_at_the_beginning_of_the_next() {
+    let app = TestApp::start().await;
+    let of: &[&[u8]] = &[b"mia", b"ada"];
+    app.advance(59 * MINUTE);
+    for turn in 0..5 {
+        let server = app.replicas().nth(turn % app.replicas().count()).unwrap();
+        let mut tx = server.db.write().await.unwrap();
+        assert!(limits::count(server, &mut tx, Limit::ManagerMail, of).await.unwrap().is_ok());
+        tx.commit().await.unwrap();
+    }
+    for (minutes, fits) in [(2, false), (50, false), (20, true)] {
+        app.advance(minutes * MINUTE);
+        for server in app.replicas() {
+            let now = server.db.now();
+            let checked = limits::check(server, &server.db, now, Limit::ManagerMail, of).await.unwrap();
+            assert_eq!(checked.is_ok(), fits, "{minutes} minutes later");
+        }
+    }
+}
