@@ -54,7 +54,7 @@ pub async fn deliver_due<W: Words + Clone + 'static>(
     let mut deliveries = tokio::task::JoinSet::new();
     loop {
         let places = AT_ONCE - deliveries.len();
-        let claimed = if places >= AT_ONCE / 2 && !stopped() { claim(app, places).await? } else { Vec::new() };
+        let claimed = if places > 0 && !stopped() { claim(app, places).await? } else { Vec::new() };
         for message in claimed {
             let (app, words) = (app.clone(), words.clone());
             let span =
