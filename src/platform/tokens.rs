@@ -238,6 +238,28 @@ pub async fn end_all_for_password(tx: &mut Tx, subject: SubjectId) -> Result<(),
     Ok(())
 }
 
+/// Uses a link that sets a password up, and with it every other open one of its user. `false` when it is not open any
+/// more. The user is locked: of two submissions, one gets it.
+pub async fn use_up_for_password(tx: &mut Tx, digest: &Digest, subject: SubjectId) -> Result<bool, Fault> {
+    let now = tx.now;
+    let [one, two, three] = PASSWORD;
+    let ended = query(
+        "update tokens set ended_at = $1
+          where subject_id = $2 and purpose in ($3, $4, $5) and ended_at is null
+            and exists (select 1 from tokens own where own.digest = $6 and own.subject_id = $2 and own.ended_at is null
+                         and (own.lives_until is null or own.lives_until > $1))",
+    )
+    .bind(now)
+    .bind(subject)
+    .bind(one)
+    .bind(two)
+    .bind(three)
+    .bind(digest)
+    .execute(tx)
+    .await?;
+    Ok(ended > 0)
+}
+
 /// Uses a token up: of two submissions, one gets it.
 pub async fn use_up(tx: &mut Tx, purpose: Purpose, digest: &Digest) -> Result<Option<Token>, Fault> {
     let now = tx.now;

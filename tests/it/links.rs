@@ -64,6 +64,7 @@ async fn an_unknown_code_tells_nothing_and_costs_only_the_guesser() {
         pages.iter().all(|page| *page == pages[0] && !page.contains("Acme")),
         "the same bytes for every unknown code"
     );
+    app.share_counts().await;
     let page = guesser.get("/join/AAAAAAAAAAAAAAAAAAAAAAAA").await;
     assert_eq!(page.status, 429);
     assert!(page.headers.contains_key("retry-after") && page.says("Too many tries"));

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::support::{
     PASSWORD,
     collector::{Collector, contains},
+    database,
     process::{Place, Server, within},
     sink::{Sink, Ways, localhost},
 };
@@ -113,7 +114,11 @@ async fn the_dashboard_and_the_alerts_name_metrics_that_there_are() {
         "vestibule_hash_queue_length 0",
         "vestibule_mail_waiting 0",
         "vestibule_mail_oldest_due_seconds 0",
-        "vestibule_database_connections_max{pool=\"write\"} 1",
+        if database::server().is_some() {
+            "vestibule_database_connections_max{pool=\"all\"} 16"
+        } else {
+            "vestibule_database_connections_max{pool=\"write\"} 1"
+        },
         &format!("vestibule_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
     ] {
         assert!(told.lines().any(|told| told == line), "{line} is not in\n{told}");

@@ -2,10 +2,11 @@
 
 use super::{
     row_of,
-    store::{self, RecoveryRequest},
+    store::{self, PasswordLink, RecoveryRequest},
 };
 use crate::{
     features::{
+        address_changes::{self, ChangeEnd},
         audit::{self, Actor, ActorKind, Authority, EventKind, Happened, Refused},
         organizations::Organization,
         sessions, users,
@@ -17,7 +18,7 @@ use crate::{
         hashing::HashError,
         limits::failures,
         mail::{Cause, Kind, outbox},
-        tokens::{self, NewToken, Purpose, Token},
+        tokens::{self, NewToken, Purpose},
         web::Visitor,
     },
     values::{Digest, EmailAddress, Password, Secret, UserId},
@@ -140,17 +141,14 @@ pub async fn make_link(app: &App, by: &Authority, user: &User) -> Result<Secret,
     Ok(secret)
 }
 
-/// A link that still sets a password, with its user as they were when it was looked at.
-pub(super) struct Good {
-    pub digest: Digest,
-    pub token: Token,
-    pub user: User,
-    pub organization: Organization,
-}
-
 /// Sets the password and ends every session and every open link of the user. Never signs in by itself.
 /// The link was looked at before: nobody hashes without one.
-pub(super) async fn reset(app: &App, good: &Good, password: Password, visitor: &Visitor) -> Result<(), ResetError> {
+pub(super) async fn reset(
+    app: &App,
+    (good, digest): (&PasswordLink, &Digest),
+    password: Password,
+    visitor: &Visitor,
+) -> Result<(), ResetError> {
     let hash = app.hashing.hash(password, &visitor.source()).await?;
     let user = &good.user;
     let mut tx = app.db.write().await?;
@@ -158,12 +156,14 @@ pub(super) async fn reset(app: &App, good: &Good, password: Password, visitor: &
     if !users::set_password(&mut tx, user.id, &hash).await? {
         return Err(ResetError::Over);
     }
-    let token = tokens::use_up(&mut tx, good.token.purpose, &good.digest).await?.ok_or(ResetError::Over)?;
+    if !tokens::use_up_for_password(&mut tx, digest, user.id.subject()).await? {
+        return Err(ResetError::Over);
+    }
     sessions::end_all_of(&mut tx, user.id, None).await?;
-    users::end_open_tokens(&mut tx, user.id).await?;
+    address_changes::end_open_of(&mut tx, user.id, ChangeEnd::Withdrawn).await?;
     forget_failures(app, &mut tx, user).await?;
-    if token.purpose != Purpose::BreakGlass {
-        users::mark_proved(&mut tx, user.id, Proved::by_token(token.handed_over_by)).await?;
+    if good.token.purpose != Purpose::BreakGlass {
+        users::mark_proved(&mut tx, user.id, Proved::by_token(good.token.handed_over_by)).await?;
     }
     let happened = Happened::to(EventKind::PasswordSet, user.id);
     audit::record(&mut tx, user.organization_id, &Actor::visitor(visitor), happened).await?;

@@ -1,10 +1,12 @@
 use crate::{
+    features::users::User,
     platform::{
         Fault,
         db::{Db, FromRow, Tx, query},
+        tokens::{PASSWORD, Token},
         web::Visitor,
     },
-    values::{EmailAddress, OrganizationId, RecoveryRequestId, RequestId, kinds},
+    values::{Digest, EmailAddress, OrganizationId, OrganizationName, RecoveryRequestId, RequestId, Slug, kinds},
 };
 
 /// Somebody who asked for a new password, before it is known whether there is an account.
@@ -46,4 +48,35 @@ pub(super) async fn list_oldest(db: &Db, limit: i64) -> Result<Vec<RecoveryReque
 /// Takes one to work it off: of two workers, one gets it.
 pub(super) async fn take(tx: &mut Tx, id: RecoveryRequestId) -> Result<bool, Fault> {
     Ok(query("delete from recovery_requests where id = $1").bind(id).execute(tx).await? == 1)
+}
+
+/// A link that sets a password, with its user and organization as they are when it is looked at.
+#[derive(Debug, Clone, FromRow)]
+pub(super) struct PasswordLink {
+    #[sqlx(flatten)]
+    pub token: Token,
+    #[sqlx(flatten)]
+    pub user: User,
+    pub organization_name: OrganizationName,
+    pub organization_slug: Slug,
+}
+
+/// The link behind a token, used, old or open; nothing where its user is gone.
+pub(super) async fn password_link(db: &Db, digest: &Digest) -> Result<Option<PasswordLink>, Fault> {
+    let [one, two, three] = PASSWORD;
+    query(
+        "select t.purpose, t.subject_id, t.handed_over_by, t.message_id, t.lives_until, t.ended_at,
+                o.name as organization_name, o.slug as organization_slug, u.id, u.organization_id, u.email, u.full_name, u.role,
+                u.status, u.password_hash is not null as has_password, u.proved_how, u.proved_by, u.proved_at, u.came_by,
+                u.created_at, u.deactivated_at, u.seen_at
+           from tokens t join users u on u.id = t.subject_id and u.organization_id = t.organization_id
+           join organizations o on o.id = t.organization_id
+          where t.digest = $1 and t.purpose in ($2, $3, $4)",
+    )
+    .bind(digest)
+    .bind(one)
+    .bind(two)
+    .bind(three)
+    .optional(db)
+    .await
 }

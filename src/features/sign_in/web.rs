@@ -10,14 +10,14 @@ use serde::Deserialize;
 
 use super::{
     Attempt, SignInError,
-    recovery::{self, Good, ResetError},
+    recovery::{self, ResetError},
+    store::{self, PasswordLink},
 };
 use crate::{
     features::{
         audit::{self, EventKind, Happened},
         organizations::{self, Organization},
         sessions::{self, Member},
-        users,
     },
     platform::{
         App,
@@ -26,7 +26,7 @@ use crate::{
         tokens,
         web::{BUSY_SECONDS, Errors, Form, PageError, Visitor, cookies::Cookie, go, page, retry_after_header},
     },
-    values::{EmailAddress, Invalid, Password, PersonalWords, ReturnTo, Secret, Slug},
+    values::{Digest, EmailAddress, Invalid, OrganizationName, Password, PersonalWords, ReturnTo, Secret, Slug},
 };
 
 /// `/login`, `/logout`, `/o/{slug}/…` and `/reset/{token}`.
@@ -312,28 +312,30 @@ async fn count(app: &App, visitor: &Visitor) -> Result<(), PageError> {
 }
 
 /// The link behind a token, if it still sets a password. Changes nothing.
-async fn look(app: &App, visitor: &Visitor, token: &str) -> Result<Good, PageError> {
+async fn look(app: &App, visitor: &Visitor, token: &str) -> Result<(PasswordLink, Digest), PageError> {
     let unknown = || match app.tallies.unknown.count(&visitor.source(), app.db.now()) {
         Ok(()) => PageError::NotFound,
         Err(too_many) => PageError::TooMany(too_many),
     };
     let Ok(secret) = token.parse::<Secret>() else { return Err(unknown()) };
     let digest = secret.digest();
+    if let Some(found) = store::password_link(&app.db, &digest).await? {
+        let is_open = found.token.is_open(app.db.now());
+        return if is_open {
+            Ok((found, digest))
+        } else {
+            Err(over(&found.organization_name, &found.organization_slug))
+        };
+    }
+    // Its user is gone, or there never was such a link.
     let token = tokens::find_for_password(&app.db, &digest).await?.ok_or_else(unknown)?;
     let id = token.organization_id.ok_or_else(unknown)?;
     let organization = organizations::by_id(&app.db, id).await?.ok_or_else(unknown)?;
-    let user = users::by_id(&app.db, id, token.subject_id.of()).await?.filter(|_| token.is_open(app.db.now()));
-    match user {
-        Some(user) => Ok(Good { digest, token, user, organization }),
-        None => Err(over(&organization)),
-    }
+    Err(over(&organization.name, &organization.slug))
 }
 
-fn over(organization: &Organization) -> PageError {
-    PageError::page(
-        StatusCode::GONE,
-        &ResetOverPage { organization: organization.name.as_str(), slug: &organization.slug },
-    )
+fn over(organization: &OrganizationName, slug: &Slug) -> PageError {
+    PageError::page(StatusCode::GONE, &ResetOverPage { organization: organization.as_str(), slug })
 }
 
 async fn reset_page(
@@ -341,11 +343,11 @@ async fn reset_page(
     visitor: Visitor,
     Path(token): Path<String>,
 ) -> Result<Response, PageError> {
-    let good = look(&app, &visitor, &token).await?;
+    let (good, _) = look(&app, &visitor, &token).await?;
     page(
         StatusCode::OK,
         &ResetPage {
-            organization: good.organization.name.as_str(),
+            organization: good.organization_name.as_str(),
             email: &good.user.email,
             token: &token,
             errors: Errors::default(),
@@ -359,10 +361,10 @@ async fn reset(
     Path(token): Path<String>,
     Form(form): Form<ResetForm>,
 ) -> Result<Response, PageError> {
-    let good = look(&app, &visitor, &token).await?;
+    let (good, digest) = look(&app, &visitor, &token).await?;
     let again = |status, why| {
         let shown = ResetPage {
-            organization: good.organization.name.as_str(),
+            organization: good.organization_name.as_str(),
             email: &good.user.email,
             token: &token,
             errors: Errors::one("password", why),
@@ -372,15 +374,15 @@ async fn reset(
     let about = PersonalWords {
         full_name: good.user.full_name.as_str(),
         email: good.user.email.as_str(),
-        organization: good.organization.name.as_str(),
+        organization: good.organization_name.as_str(),
     };
     let password = match Password::parse_new(&form.password, &about) {
         Ok(password) => password,
         Err(why) => return again(StatusCode::UNPROCESSABLE_ENTITY, why),
     };
-    match recovery::reset(&app, &good, password, &visitor).await {
-        Ok(()) => Ok(go(&format!("/o/{}/login?notice=password-set", good.organization.slug))),
-        Err(ResetError::Over) => Err(over(&good.organization)),
+    match recovery::reset(&app, (&good, &digest), password, &visitor).await {
+        Ok(()) => Ok(go(&format!("/o/{}/login?notice=password-set", good.organization_slug))),
+        Err(ResetError::Over) => Err(over(&good.organization_name, &good.organization_slug)),
         Err(ResetError::Hash(HashError::Busy)) => {
             Ok(retry_after_header(again(StatusCode::SERVICE_UNAVAILABLE, Invalid::Busy)?, BUSY_SECONDS))
         }

@@ -27,7 +27,12 @@ struct Tried {
     untold: i64,
     /// The part of time in which it was last told.
     part: i64,
+    /// So many seconds more this server listens to what others count of it.
+    listening: u8,
 }
+
+/// How long after a try a server listens to what others count of the same source.
+const LISTENS: u8 = 5;
 
 /// Unknown codes and tokens by source.
 #[derive(Debug, Default)]
@@ -53,7 +58,7 @@ impl Unknown {
             // Nothing of what was known is in the window any more.
             tried.known = 0;
         }
-        tried.part = limit.part_of(now);
+        (tried.part, tried.listening) = (limit.part_of(now), LISTENS);
         if tried.known + tried.untold >= limit.most() {
             return Err(TooMany { retry_after: now.until(limit.part_until(tried.part)) });
         }
@@ -61,12 +66,14 @@ impl Unknown {
         Ok(())
     }
 
+    /// Who tried something in the last seconds, and how often since this was asked last.
     fn take_untold(&self) -> Vec<(String, i64)> {
         let mut sources = self.lock();
-        let untold = sources.iter_mut().filter(|(_, tried)| tried.untold > 0).take(AT_ONCE);
-        untold
+        let active = sources.iter_mut().filter(|(_, tried)| tried.listening > 0).take(AT_ONCE);
+        active
             .map(|(source, tried)| {
                 let count = std::mem::take(&mut tried.untold);
+                tried.listening -= 1;
                 tried.known += count;
                 (source.clone(), count)
             })
@@ -93,16 +100,18 @@ pub async fn share(app: &App) -> Result<(), Fault> {
     let part = limit.part_of(now);
     for (source, count) in untold {
         let key = super::key(app, limit, &[source.as_bytes()]);
-        query(
-            "insert into limit_counts (key_hash, part, count, until) values ($1, $2, $3, $4)
-             on conflict (key_hash, part) do update set count = limit_counts.count + $3",
-        )
-        .bind(key.clone())
-        .bind(part)
-        .bind(count)
-        .bind(limit.part_until(part))
-        .execute(&mut tx)
-        .await?;
+        if count > 0 {
+            query(
+                "insert into limit_counts (key_hash, part, count, until) values ($1, $2, $3, $4)
+                 on conflict (key_hash, part) do update set count = limit_counts.count + $3",
+            )
+            .bind(key.clone())
+            .bind(part)
+            .bind(count)
+            .bind(limit.part_until(part))
+            .execute(&mut tx)
+            .await?;
+        }
         let counted = super::in_window(&mut tx, limit, key, now).await?;
         app.tallies.unknown.learn(&source, counted.count.unwrap_or(count), now);
     }
