@@ -42,8 +42,9 @@ impl On {
             .await
             .expect("a database");
         connection.close().await.expect("an end");
-        let (front, _) = server.rsplit_once('/').expect("a database");
-        Some(format!("{front}/{name}"))
+        let (address, options) = server.split_once('?').map_or((server.as_str(), ""), |(url, options)| (url, options));
+        let (front, _) = address.rsplit_once('/').expect("a database");
+        Some(format!("{front}/{name}?{options}"))
     }
 }
 

@@ -1,13 +1,13 @@
 //! What outlives a request: mail that is due, counts gathered in memory, and the clean-up.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use tokio::sync::watch;
 
 use crate::{
     features::{
         account, address_changes,
-        audit::{self, Actor, EventKind, Happened},
+        audit::{self, Actor, EventKind, Happened, Refused},
         invitations, join, links, sessions, settings, sign_in, users,
     },
     platform::{
@@ -21,6 +21,7 @@ use crate::{
         },
         tokens,
     },
+    values::OrganizationId,
 };
 
 /// How often the worker looks by itself; what is written wakes it at once.
@@ -73,14 +74,19 @@ async fn deliver_until(app: &App, stopped: impl Fn() -> bool) -> Result<(), Faul
     delivery::deliver_due(app, &Letters, stopped).await
 }
 
-/// Writes what was gathered in memory: sessions used, forms shown.
+/// Writes what was gathered in memory: sessions used, forms shown, ended links opened.
 pub async fn write_tallies(app: &App) -> Result<(), Fault> {
     let (seen, funnel) = (app.tallies.take_seen(), app.tallies.take_funnel());
-    if seen.is_empty() && funnel.is_empty() {
+    // In one order for every server: two that write the same rows never wait for each other.
+    let ended: BTreeMap<OrganizationId, i64> = app.tallies.take_ended().into_iter().collect();
+    if seen.is_empty() && funnel.is_empty() && ended.is_empty() {
         return Ok(());
     }
     let mut tx = app.db.write().await?;
     links::write_funnel(&mut tx, &funnel).await?;
+    for (organization, count) in ended {
+        audit::count_all_refused(&mut tx, organization, Refused::Link, count).await?;
+    }
     let users_seen = sessions::write_seen(&mut tx, &seen).await?;
     tx.commit().await?;
     let mut tx = app.db.write().await?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use vestibule::{
     features::{audit::Authority, provisioning, users},
     values::{DAY, HOUR},
+    worker,
 };
 
 use crate::support::{
@@ -226,4 +227,19 @@ async fn what_visitors_are_refused_is_counted_by_hour() {
     assert!(page.says("Wrong address or password 2026-11-22 15:00 UTC 1"), "{}", page.words());
     assert!(page.says("Wrong address or password 2026-11-22 14:00 UTC 3"), "{}", page.words());
     assert!(!mia.get(&format!("{PAGE}?kind=session.started")).await.says("Refused at the door"));
+}
+
+#[tokio::test]
+async fn whoever_comes_by_an_ended_link_is_counted() {
+    let app = TestApp::start().await;
+    let mut acme = app.acme().await;
+    let version = acme.manager.get("/settings/identity").await.input("version");
+    acme.manager.post("/settings/identity", &[("version", &*version), ("login_method", "password")]).await;
+    assert_eq!(app.browser().get(&acme.link).await.status, 410);
+    assert_eq!(app.browser().post(&acme.link, &[("email", "ada@acme.com")]).await.status, 410);
+    for server in app.replicas() {
+        worker::write_tallies(server).await.unwrap();
+    }
+    let page = acme.manager.get(PAGE).await;
+    assert!(page.says("Link off, replaced, expired or full 2026-11-22 14:00 UTC 2"), "{}", page.words());
 }

@@ -276,3 +276,16 @@ async fn no_input_gives_a_fault() {
     }
     assert_eq!(app.browser().get("/healthz").await.status, 200);
 }
+
+#[tokio::test]
+async fn of_a_field_sent_twice_the_first_counts_and_what_was_typed_stays() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let refused = app.browser().post(&acme.link, &[("email", "ada@"), ("email", "eve@acme.com")]).await;
+    assert!(refused.status == 422 && refused.input("email") == "ada@", "{}", refused.words());
+    let begun = app.browser().post(&acme.link, &[("email", "ada@acme.com"), ("email", "eve@acme.com")]).await;
+    assert_eq!(begun.status, 303);
+    app.deliver().await;
+    let to: Vec<String> = app.mail.all().iter().map(|mail| mail.to.to_string()).collect();
+    assert_eq!(to, ["ada@acme.com"]);
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mail_parser::{MessageParser, MimeHeaders as _};
+use mailparse::MailHeaderMap as _;
 use vestibule::{
     platform::{
         db::query,
@@ -64,6 +65,32 @@ fn assert_is_whole(mail: &Received) {
         .map(|part| part.content_type().map(|kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap())).unwrap())
         .collect();
     assert_eq!(kinds, ["multipart/alternative", "text/plain", "text/html"]);
+    assert_reads_the_same_elsewhere(mail, &parsed);
+}
+
+/// What one reader of mail sees another sees too: nothing is a header, a recipient or a part for one of them alone.
+fn assert_reads_the_same_elsewhere(mail: &Received, parsed: &mail_parser::Message<'_>) {
+    let other = mailparse::parse_mail(&mail.data).unwrap();
+    let mut names: Vec<String> = other.headers.iter().map(|header| header.get_key().to_ascii_lowercase()).collect();
+    names.sort();
+    assert_eq!(names, HEADERS);
+    let kinds: Vec<&str> = other.parts().map(|part| part.ctype.mimetype.as_str()).collect();
+    assert_eq!(kinds, ["multipart/alternative", "text/plain", "text/html"]);
+
+    let subject = other.headers.get_first_value("Subject").unwrap();
+    assert!(subject.split_whitespace().eq(parsed.subject().unwrap().split_whitespace()), "{subject}");
+    let to = mailparse::addrparse_header(other.headers.get_first_header("To").unwrap()).unwrap();
+    assert_eq!(to.extract_single_info().map(|to| to.addr), Some(mail.to.concat()));
+    assert_eq!(parsed.to().unwrap().first().unwrap().address(), Some(mail.to.concat().as_str()));
+    let from = mailparse::addrparse_header(other.headers.get_first_header("From").unwrap()).unwrap();
+    assert_eq!(from.extract_single_info().map(|from| from.addr), Some("door@vestibule.test".to_owned()));
+    let bodies: Vec<String> = other.subparts.iter().map(|part| lines(&part.get_body().unwrap())).collect();
+    assert_eq!(bodies, [parsed.body_text(0).unwrap(), parsed.body_html(0).unwrap()].map(|body| lines(&body)));
+}
+
+/// Readers end a line in their own way, and differ about blanks at an end.
+fn lines(text: &str) -> String {
+    text.replace("\r\n", "\n").trim_end().to_owned()
 }
 
 #[tokio::test]

@@ -10,7 +10,8 @@ mod store;
 use std::net::IpAddr;
 
 pub use store::{
-    Counted, Event, Filter, count_refused, erase_name, list, list_refused, name, names, record, record_both,
+    Counted, Event, Filter, count_all_refused, count_refused, erase_name, list, list_refused, name, names, record,
+    record_both,
 };
 
 use crate::{

@@ -69,14 +69,25 @@ pub async fn erase_name(tx: &mut Tx, id: SubjectId) -> Result<(), Fault> {
 
 /// Counts what an anonymous visitor was refused, by hour.
 pub async fn count_refused(tx: &mut Tx, organization: OrganizationId, kind: Refused) -> Result<(), Fault> {
+    count_all_refused(tx, organization, kind, 1).await
+}
+
+/// Counts what so many anonymous visitors were refused.
+pub async fn count_all_refused(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    kind: Refused,
+    count: i64,
+) -> Result<(), Fault> {
     let hour = tx.now.hour();
     query(
-        "insert into audit_counts (organization_id, kind, hour, count) values ($1, $2, $3, 1)
-         on conflict (organization_id, kind, hour) do update set count = audit_counts.count + 1",
+        "insert into audit_counts (organization_id, kind, hour, count) values ($1, $2, $3, $4)
+         on conflict (organization_id, kind, hour) do update set count = audit_counts.count + $4",
     )
     .bind(organization)
     .bind(kind)
     .bind(hour)
+    .bind(count)
     .execute(tx)
     .await?;
     Ok(())

@@ -40,6 +40,10 @@ pub struct Started {
 }
 
 impl Started {
+    fn new(app: &App, tx: &Tx, user: &User, brought: Brought<'_>) -> Self {
+        Self { session: tx.new_secret(), known: brought.known.cloned().unwrap_or_else(|| known::mark(app, user.id)) }
+    }
+
     /// Puts the cookies on an answer.
     pub fn set_cookies(&self, config: &Config, response: &mut axum::response::Response) {
         let headers = response.headers_mut();
@@ -63,16 +67,37 @@ pub async fn start(
     tx: &mut Tx,
     user: &User,
     visitor: &Visitor,
-    Brought { before, known }: Brought<'_>,
+    brought: Brought<'_>,
 ) -> Result<Started, Fault> {
-    if let Some(before) = before {
-        store::end_by_secret(tx, &before.digest()).await?;
+    let (started, until) = (Started::new(app, tx, user, brought), tx.now + LONGEST);
+    store::insert(tx, user, &started.session.digest(), until, visitor).await?;
+    end_before(tx, brought).await?;
+    Ok(started)
+}
+
+/// The same after a password was compared with this hash. `None` when the user has another by now or may not sign in
+/// any more: asked again in the write, since a manager may have deactivated them or a reset ended every session.
+pub async fn start_after_comparing(
+    app: &App,
+    tx: &mut Tx,
+    (user, password_hash): (&User, &str),
+    visitor: &Visitor,
+    brought: Brought<'_>,
+) -> Result<Option<Started>, Fault> {
+    let (started, until) = (Started::new(app, tx, user, brought), tx.now + LONGEST);
+    if !store::insert_after_comparing(tx, (user, password_hash), &started.session.digest(), until, visitor).await? {
+        return Ok(None);
     }
-    let session = tx.new_secret();
-    let until = tx.now + LONGEST;
-    store::insert(tx, user, &session.digest(), until, visitor).await?;
-    let known = known.cloned().unwrap_or_else(|| known::mark(app, user.id));
-    Ok(Started { session, known })
+    end_before(tx, brought).await?;
+    Ok(Some(started))
+}
+
+/// Ends the session that the browser had, after its user is locked.
+async fn end_before(tx: &mut Tx, brought: Brought<'_>) -> Result<(), Fault> {
+    match brought.before {
+        Some(before) => store::end_by_secret(tx, &before.digest()).await,
+        None => Ok(()),
+    }
 }
 
 /// Whether a browser with this mark has signed this user in before.

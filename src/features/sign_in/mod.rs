@@ -105,19 +105,17 @@ pub async fn sign_in(
         _ => None,
     };
     let mut tx = app.db.write().await?;
-    // Asked again inside the write: a manager may have deactivated this user in the meantime, or a reset may have ended
-    // every session; then the password that was compared decides nothing, and the next try compares the new one.
-    if !users::let_in(&mut tx, user.id, &stored).await? {
+    let brought = Brought { before: attempt.before.as_ref(), known };
+    // Where it decides nothing any more, the next try compares with what is stored then.
+    let Some(started) = sessions::start_after_comparing(app, &mut tx, (&user, &stored), visitor, brought).await? else {
         return Err(SignInError::Busy);
-    }
+    };
     if admitted.counted {
         failures::forget(&mut tx, &row).await?;
     }
     if let Some(hash) = stronger {
         users::set_password(&mut tx, user.id, &hash).await?;
     }
-    let brought = Brought { before: attempt.before.as_ref(), known };
-    let started = sessions::start(app, &mut tx, &user, visitor, brought).await?;
     audit::record(&mut tx, organization.id, &Actor::user(user.id, visitor), Happened::to(EventKind::SignedIn, user.id))
         .await?;
     tx.commit().await?;

@@ -9,7 +9,7 @@ mod store;
 
 pub use model::{CameBy, NewUser, Proved, ProvedHow, Role, Status, User};
 pub use store::{
-    Filter, Place, by_address, by_id, clean_up, count, count_by_domain, find_secret, is_barred, let_in, list, lock,
+    Filter, Place, by_address, by_id, clean_up, count, count_by_domain, find_secret, is_barred, list, lock,
     mark_proved, mark_seen, names, rename, set_address, set_password, unbar,
 };
 

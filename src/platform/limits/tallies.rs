@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::shared::Unknown;
-use crate::values::{SessionId, Timestamp};
+use crate::values::{OrganizationId, SessionId, Timestamp};
 
 /// The funnel of one link.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +19,14 @@ pub struct Funnel {
     pub finished: i64,
 }
 
-/// Forms shown, sessions used, unknown codes and tokens.
+/// Forms shown, sessions used, ended links opened, unknown codes and tokens.
 #[derive(Default)]
 pub struct Tallies {
     /// Unknown codes and tokens that were tried.
     pub unknown: Unknown,
     seen: Mutex<HashMap<SessionId, Timestamp>>,
     funnel: Mutex<HashMap<uuid::Uuid, Funnel>>,
+    ended: Mutex<HashMap<OrganizationId, i64>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -42,6 +43,16 @@ impl Tallies {
     /// for each other.
     pub fn funnel(&self, link: uuid::Uuid, step: impl FnOnce(&mut Funnel)) {
         step(locked(&self.funnel).entry(link).or_default());
+    }
+
+    /// Notes that somebody came by a link of this organization that is off, replaced, expired or full.
+    pub fn ended_link(&self, organization: OrganizationId) {
+        *locked(&self.ended).entry(organization).or_default() += 1;
+    }
+
+    /// Takes how often each organization's ended links were opened since the last time.
+    pub fn take_ended(&self) -> HashMap<OrganizationId, i64> {
+        std::mem::take(&mut locked(&self.ended))
     }
 
     /// Takes the sessions used since the last time.

@@ -1,5 +1,13 @@
-use axum::extract::{FromRequest, Request};
+use std::collections::HashSet;
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, RawForm, Request},
+    http::{HeaderValue, Method, header},
+    response::IntoResponse,
+};
 use serde::de::DeserializeOwned;
+use url::form_urlencoded;
 
 use super::PageError;
 use crate::values::Invalid;
@@ -40,20 +48,31 @@ impl Errors {
     }
 }
 
-/// A form as typed: every field a string, so that it can be shown again. What is not a form of this shape
-/// (a field sent twice, octets that are not text) is refused whole.
+/// A form as typed: every field a string, so that it can be shown again. Of a field that was sent twice the first
+/// counts. What is no form (another type of content, a body too large) is refused whole.
 pub struct Form<T>(pub T);
+
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Form<T> {
     type Rejection = PageError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, PageError> {
-        match axum::Form::<T>::from_request(request, state).await {
-            Ok(axum::Form(form)) => Ok(Self(form)),
-            Err(rejection) => {
-                use axum::response::IntoResponse as _;
-                Err(PageError::Page(Box::new(rejection.into_response())))
-            }
-        }
+        let RawForm(sent) = RawForm::from_request(request, state).await.map_err(refused)?;
+        let mut once = Request::new(Body::from(each_once(&sent)));
+        *once.method_mut() = Method::POST;
+        once.headers_mut().insert(header::CONTENT_TYPE, FORM);
+        let axum::Form(form) = axum::Form::from_request(once, state).await.map_err(refused)?;
+        Ok(Self(form))
     }
+}
+
+fn refused(rejection: impl IntoResponse) -> PageError {
+    PageError::Page(Box::new(rejection.into_response()))
+}
+
+fn each_once(sent: &[u8]) -> String {
+    let mut seen = HashSet::new();
+    let fields = form_urlencoded::parse(sent).filter(|(name, _)| seen.insert(name.clone()));
+    form_urlencoded::Serializer::new(String::with_capacity(sent.len())).extend_pairs(fields).finish()
 }

@@ -142,7 +142,10 @@ fn already_a_member(link: &Found, member: &Member) -> Result<Response, PageError
 fn must_open(app: &App, link: &Found) -> Result<(), PageError> {
     match link.state(app.db.now()) {
         LinkState::Open => Ok(()),
-        closed => Err(ended(link.organization_name.as_str(), &link.organization_slug, Ended::Link(closed))),
+        closed => {
+            app.tallies.ended_link(link.organization_id);
+            Err(ended(link.organization_name.as_str(), &link.organization_slug, Ended::Link(closed)))
+        }
     }
 }
 

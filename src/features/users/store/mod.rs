@@ -140,20 +140,6 @@ pub async fn find_secret<'a>(on: impl Into<Target<'a>>, id: UserId) -> Result<Op
     Ok(found.and_then(|(hash,)| hash))
 }
 
-/// Lets a user in whose password was compared with `hash`, and notes that they are here. `false` when they may not sign
-/// in any more, or have another password by now: then what was compared decides nothing.
-pub async fn let_in(tx: &mut Tx, id: UserId, hash: &str) -> Result<bool, Fault> {
-    let now = tx.now;
-    let let_in = query("update users set seen_at = $1 where id = $2 and status = $3 and password_hash = $4")
-        .bind(now)
-        .bind(id)
-        .bind(Status::Active)
-        .bind(hash)
-        .execute(tx)
-        .await?;
-    Ok(let_in == 1)
-}
-
 pub(in crate::features::users) async fn count_other_managers(tx: &mut Tx, user: &User) -> Result<i64, Fault> {
     let (count,): (i64,) = query(
         "select count(*) from users
