@@ -29,8 +29,11 @@ use database::On;
 use server::Server;
 
 const SPAN: Duration = Duration::from_secs(6);
+/// One of several rounds.
+const ROUND: Duration = Duration::from_secs(4);
 const PEOPLE: usize = 64;
-const SETTING: usize = 1_500;
+const SETTING: usize = 4_000;
+const JOINING: usize = 1_950;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -98,54 +101,65 @@ fn hashing_on(on: On) {
     // Setting a password ends every other link of that person, so that each one needs somebody of its own.
     let folder = Server::seed(on, SETTING);
     let server = Server::start(&folder);
+    let sign_in = |person: usize, _| {
+        let body = format!("email=person{person}%40acme.com&password=seven+purple+herons+dance");
+        client::form("/o/acme/login", &body, person)
+    };
+    against_bare(&format!("sign-ins per second against a bare loop, {name}"), || {
+        load(server.port, PEOPLE, ROUND, sign_in)
+    });
+    // Fewer than the two thousand in ten minutes from which on a link slows down.
+    let joining = std::sync::Mutex::new(folder.begun(&server, JOINING));
+    against_bare(&format!("registrations completed per second against a bare loop, {name}"), || {
+        load(server.port, PEOPLE, ROUND / 2, |person, turn| {
+            let path = joining.lock().expect("links").pop().expect("enough links");
+            client::form(&path, "full_name=Somebody+New&password=another+fine+password", person + PEOPLE * turn)
+        })
+    });
     let idle = server.probe(&folder.link, SPAN);
-    let mut bare = yardstick::bare_hashes(SPAN);
-    let started = Instant::now();
     let probing = {
         let (port, link) = (server.port, folder.link.clone());
         std::thread::spawn(move || server::probe(port, &link, SPAN))
     };
-    let signed_in = load(server.port, PEOPLE, SPAN, |person, _| {
-        let body = format!("email=person{person}%40acme.com&password=seven+purple+herons+dance");
-        client::form("/o/acme/login", &body, person)
-    });
-    let rate = signed_in.count(303) as f64 / started.elapsed().as_secs_f64().max(SPAN.as_secs_f64());
+    load(server.port, PEOPLE, SPAN, sign_in);
     let flood = probing.join().expect("the probe");
-    bare = bare.midpoint(yardstick::bare_hashes(SPAN));
-    row(
-        &format!("sign-ins per second against a bare loop, {name}"),
-        &format!("{rate:.1} of {bare:.1} = {:.0} %", 100.0 * rate / bare),
-        ">= 90 %",
-        rate >= 0.9 * bare,
-    );
-    row(
-        &format!("sign-ins answered with a fault, {name}"),
-        &signed_in.faults().to_string(),
-        "0",
-        signed_in.faults() == 0,
-    );
     let bound = (10.0 * idle.p99).max(25.0);
-    let measured = format!("p50 {:.2} ms, p99 {:.2} ms; idle p99 {:.2} ms", flood.p50, flood.p99, idle.p99);
     row(
         &format!("join page while hashing is saturated, {name}"),
-        &measured,
+        &format!("p50 {:.2} ms, p99 {:.2} ms; idle p99 {:.2} ms", flood.p50, flood.p99, idle.p99),
         &format!("p99 <= {bound:.0} ms"),
         flood.p99 <= bound,
     );
-
     let resets = std::sync::Mutex::new(folder.reset_links(SETTING));
-    let started = Instant::now();
-    let set = load(server.port, PEOPLE, SPAN, |person, _| {
-        let path = resets.lock().expect("links").pop().expect("enough links");
-        client::form(&path, "password=another+fine+password", person)
+    against_bare(&format!("passwords set per second against a bare loop, {name}"), || {
+        load(server.port, PEOPLE, ROUND, |person, _| {
+            let path = resets.lock().expect("links").pop().expect("enough links");
+            client::form(&path, "password=another+fine+password", person)
+        })
     });
-    let rate = set.count(303) as f64 / started.elapsed().as_secs_f64().max(SPAN.as_secs_f64());
-    row(
-        &format!("passwords set per second against a bare loop, {name}"),
-        &format!("{rate:.1} of {bare:.1} = {:.0} %", 100.0 * rate / bare),
-        ">= 90 %",
-        rate >= 0.9 * bare,
-    );
+}
+
+/// The median of five rounds, each between two measurements of the bare loop: what else the machine does changes by
+/// the second.
+fn against_bare(what: &str, act: impl Fn() -> client::Answers) {
+    let mut before = yardstick::bare_hashes(ROUND / 2);
+    let mut ratios = Vec::new();
+    let (mut shown, mut faults) = (String::new(), 0);
+    for _ in 0..5 {
+        let started = Instant::now();
+        let answers = act();
+        let rate = answers.count(303) as f64 / started.elapsed().as_secs_f64();
+        faults += answers.faults();
+        let after = yardstick::bare_hashes(ROUND / 2);
+        let bare = before.midpoint(after);
+        before = after;
+        ratios.push(100.0 * rate / bare);
+        shown = format!("{rate:.1} of {bare:.1}");
+    }
+    ratios.sort_by(f64::total_cmp);
+    let measured = format!("{:.1} % (median of 5; {:.0} to {:.0} %; last {shown})", ratios[2], ratios[0], ratios[4]);
+    row(what, &measured, ">= 90 %", ratios[2] >= 90.0);
+    row(&format!("of these answered with a fault: {what}"), &faults.to_string(), "0", faults == 0);
 }
 
 /// The join page against a bare handler that renders the same template from memory, in turns.

@@ -57,8 +57,7 @@ select cast(lpad(to_hex(1700000000000 + i * 80000), 12, '0') || '7' || lpad(to_h
 alter table users enable trigger user;
 delete from user_counts;
 insert into user_counts select organization_id, email_domain, count(*) from users group by organization_id, email_domain;
-insert into user_counts select organization_id, '', count(*) from users group by organization_id;
-vacuum analyze users;";
+insert into user_counts select organization_id, '', count(*) from users group by organization_id;";
 
 const FIRSTS: [&str; 20] = [
     "ada", "ben", "cleo", "dara", "emil", "fay", "gus", "hana", "ivo", "jana", "kai", "lena", "milo", "nora", "otto",
@@ -130,6 +129,8 @@ fn million(on: On) {
     let folder = Server::seed(on, 1);
     let started = Instant::now();
     run_on(&folder, &filled(SQLITE_USERS, USERS), &filled(POSTGRES_USERS, USERS));
+    // On its own, as PostgreSQL wants it; its own clean-up would do it a minute later.
+    run_on(&folder, "", "vacuum analyze users");
     let took = started.elapsed();
     let name = on.name();
     row(

@@ -31,7 +31,10 @@ use vestibule::{
     values::{Clock, MessageId, OrganizationId, Password, Randomness, ServerId, UserId},
 };
 
-use super::{client::Client, database::On};
+use super::{
+    client::{Client, form},
+    database::On,
+};
 
 pub fn binary() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_vestibule"))
@@ -227,6 +230,27 @@ impl Folder {
             let link = format!("/reset/{}", tokens::issue_shown(&mut tx, new).await.expect("a token").expose());
             tx.commit().await.expect("a commit");
             link
+        })
+    }
+
+    /// Begins so many registrations, and the links that would be mailed for them.
+    pub fn begun(&self, server: &Server, count: usize) -> Vec<String> {
+        std::thread::scope(|scope| {
+            for part in 0..8 {
+                scope.spawn(move || {
+                    let mut client = Client::connect(server.port);
+                    for turn in (part..count).step_by(8) {
+                        let body = format!("email=joining{turn}%40acme.com");
+                        assert_eq!(client.send(&form(&self.link, &body, 50_000 + turn)), 303);
+                    }
+                });
+            }
+        });
+        self.runtime.block_on(async {
+            let sql = "select id from messages where kind = 'confirmation'";
+            let messages: Vec<(MessageId,)> = query(sql).all(&self.app.db).await.expect("messages");
+            let link = |message| format!("/confirm/{}", tokens::token_of(&self.app, message).expose());
+            messages.into_iter().map(|(message,)| link(message)).collect()
         })
     }
 

@@ -1,5 +1,10 @@
 //! When two domains look alike to a person who reads or types them.
 
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::LazyLock,
+};
+
 use unicode_security::skeleton;
 
 /// What a text looks like: equal for two texts that a reader would take for each other (UTS-39, and `0` for `o`).
@@ -10,26 +15,38 @@ pub(super) fn appearance(text: &str) -> String {
 /// Whether one slip of the finger leads from one text to the other: a character too many, too few, another one, or two
 /// neighbours exchanged.
 pub(super) fn is_one_slip(one: &str, other: &str) -> bool {
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    let (short, long) = if one.len() <= other.len() { (&*one, &*other) } else { (&*other, &*one) };
-    let same = short.iter().zip(long).take_while(|(a, b)| a == b).count();
-    let (Some(short), Some(long)) = (short.get(same..), long.get(same..)) else { return false };
-    match (short, long) {
-        (short, [_, long @ ..]) if short.len() == long.len() => short == long,
-        ([a, b, short @ ..], [c, d, long @ ..]) if a == d && b == c && short == long => true,
-        ([_, short @ ..], [_, long @ ..]) => short == long,
-        _ => false,
+    let same: usize = one.chars().zip(other.chars()).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum();
+    let (one, other) = (one.get(same..).unwrap_or_default(), other.get(same..).unwrap_or_default());
+    let (mut after_one, mut after_other) = (one.chars(), other.chars());
+    let (first, other_first) = (after_one.next(), after_other.next());
+    if first.is_none() && other_first.is_none() {
+        return false;
     }
+    if [after_one.as_str(), one].contains(&after_other.as_str()) || after_one.as_str() == other {
+        return true;
+    }
+    let (second, other_second) = (after_one.next(), after_other.next());
+    first == other_second && second == other_first && after_one.as_str() == after_other.as_str()
 }
 
-/// Every text that is this one without one character, and the text itself: two texts one slip apart share at least one,
-/// so that a long list is searched by lookup instead of pair by pair.
-pub(super) fn shortened(text: &str) -> Vec<String> {
-    let without = |(at, c): (usize, char)| {
-        let (before, rest) = (text.get(..at).unwrap_or_default(), text.get(at + c.len_utf8()..).unwrap_or_default());
-        format!("{before}{rest}")
-    };
-    text.char_indices().map(without).chain([text.to_owned()]).collect()
+/// What stands for a text where texts are only told apart. Two that share one by chance are looked at more closely.
+pub(super) fn hash_of(text: &str) -> u64 {
+    static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    SEED.hash_one(text)
+}
+
+/// The hashes of every text that is this one without one character, and of the text itself: two texts one slip apart
+/// share at least one, so that a long list is searched by lookup instead of pair by pair.
+pub(super) fn shortened(text: &str) -> Vec<u64> {
+    let mut without = String::with_capacity(text.len());
+    let mut hashes = vec![hash_of(text)];
+    for (at, c) in text.char_indices() {
+        without.clear();
+        without.push_str(text.get(..at).unwrap_or_default());
+        without.push_str(text.get(at + c.len_utf8()..).unwrap_or_default());
+        hashes.push(hash_of(&without));
+    }
+    hashes
 }
 
 #[cfg(test)]

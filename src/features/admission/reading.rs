@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use unicode_security::MixedScript;
 
 use super::free_mail::{FREE_MAIL, is_free_mail};
-use super::likeness::{appearance, is_one_slip, shortened};
+use super::likeness::{appearance, hash_of, is_one_slip, shortened};
 use super::rules::{AllowlistEntry, split_pasted};
 use crate::values::{Domain, Invalid};
 
@@ -67,8 +67,9 @@ pub fn read_pieces<'a>(pieces: impl IntoIterator<Item = &'a str>) -> Reading {
     let mut lines: Vec<ReadLine> =
         pieces.into_iter().enumerate().map(|(at, typed)| read(typed, at, &mut seen)).collect();
     let list = Lookalikes::of(lines.iter().filter_map(ReadLine::entry).map(AllowlistEntry::domain));
-    for line in &mut lines {
-        line.warnings = line.entry().map(|entry| warnings(entry, &list)).unwrap_or_default();
+    let entries = lines.iter_mut().filter(|line| line.entry().is_some());
+    for (line, look) in entries.zip(&list.looks) {
+        line.warnings = line.entry().map(|entry| warnings(entry, look, &list)).unwrap_or_default();
     }
     Reading { lines }
 }
@@ -108,11 +109,11 @@ impl ReadLine {
     }
 }
 
-fn warnings(entry: &AllowlistEntry, list: &Lookalikes) -> Vec<Warning> {
+fn warnings(entry: &AllowlistEntry, look: &Look, list: &Lookalikes) -> Vec<Warning> {
     [public_suffix(entry), free_mail(entry), mixed_scripts(entry)]
         .into_iter()
         .flatten()
-        .chain(looks_like(entry.domain(), list))
+        .chain(looks_like(entry.domain(), look, list))
         .collect()
 }
 
@@ -141,16 +142,15 @@ fn mixed_scripts(entry: &AllowlistEntry) -> Option<Warning> {
 }
 
 /// The first free-mail domain and the first other entry that this one could be taken for.
-fn looks_like(domain: &Domain, list: &Lookalikes) -> Vec<Warning> {
+fn looks_like(domain: &Domain, look: &Look, list: &Lookalikes) -> Vec<Warning> {
     static FREE: LazyLock<Lookalikes> = LazyLock::new(|| {
         Lookalikes::of(FREE_MAIL.iter().filter_map(|text| text.parse().ok()).collect::<Vec<_>>().iter())
     });
     if is_free_mail(domain.as_str()) {
         return Vec::new();
     }
-    let look = Look::of(domain);
     let mut others: Vec<&str> =
-        [FREE.find(&look, FREE_NAME_MINIMUM), list.find(&look, NAME_MINIMUM)].into_iter().flatten().collect();
+        [FREE.find(look, FREE_NAME_MINIMUM), list.find(look, NAME_MINIMUM)].into_iter().flatten().collect();
     others.dedup();
     others.into_iter().map(|other| Warning::LooksLike { other: other.to_owned() }).collect()
 }
@@ -171,6 +171,8 @@ struct Look {
     /// What stands before the public suffix, and the suffix.
     name: String,
     suffix: String,
+    /// Two domains of which one could be taken for the other share at least one of these.
+    keys: Vec<u64>,
 }
 
 impl Look {
@@ -179,7 +181,10 @@ impl Look {
         let suffix = psl::suffix_str(domain.as_str()).unwrap_or_default().to_owned();
         let name = domain.as_str().strip_suffix(&suffix).unwrap_or_default().trim_end_matches('.').to_owned();
         let registrable = psl::domain_str(domain.as_str()).map(str::to_owned);
-        Self { appearance: appearance(&unicode), unicode, registrable, name, suffix }
+        let appearance = appearance(&unicode);
+        let mut keys = shortened(&unicode);
+        keys.push(hash_of(&appearance));
+        Self { unicode, appearance, registrable, name, suffix, keys }
     }
 
     fn could_be_taken_for(&self, other: &Self, name_minimum: usize) -> bool {
@@ -197,28 +202,21 @@ impl Look {
         }
         self.name.len().min(other.name.len()) >= name_minimum
     }
-
-    /// Two domains of which one could be taken for the other share at least one of these.
-    fn keys(&self) -> Vec<String> {
-        let mut keys = shortened(&self.unicode);
-        keys.push(self.appearance.clone());
-        keys
-    }
 }
 
 /// Domains by what they could be taken for, so that a list of thousands is read at once.
 struct Lookalikes {
     looks: Vec<Look>,
-    by_key: HashMap<String, Vec<usize>>,
+    by_key: HashMap<u64, Vec<usize>>,
 }
 
 impl Lookalikes {
     fn of<'a>(domains: impl Iterator<Item = &'a Domain>) -> Self {
         let looks: Vec<Look> = domains.map(Look::of).collect();
-        let mut by_key: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut by_key: HashMap<u64, Vec<usize>> = HashMap::new();
         for (at, look) in looks.iter().enumerate() {
-            for key in look.keys() {
-                by_key.entry(key).or_default().push(at);
+            for key in &look.keys {
+                by_key.entry(*key).or_default().push(at);
             }
         }
         Self { looks, by_key }
@@ -226,11 +224,10 @@ impl Lookalikes {
 
     /// The first domain, in the order given, that this one could be taken for.
     fn find(&self, look: &Look, name_minimum: usize) -> Option<&str> {
-        let candidates = look.keys().into_iter().filter_map(|key| self.by_key.get(&key));
-        let candidates = candidates.flat_map(|alike| alike.iter().take(COMPARED));
         let alike =
             |at: &&usize| self.looks.get(**at).is_some_and(|other| look.could_be_taken_for(other, name_minimum));
-        candidates.filter(alike).min().and_then(|at| self.looks.get(*at)).map(|other| other.unicode.as_str())
+        let of_key = |key| self.by_key.get(key).and_then(|same| same.iter().take(COMPARED).find(alike));
+        look.keys.iter().filter_map(of_key).min().and_then(|at| self.looks.get(*at)).map(|other| other.unicode.as_str())
     }
 }
 

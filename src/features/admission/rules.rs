@@ -124,6 +124,11 @@ impl Allowlist {
         !self.stored_any
     }
 
+    /// Whether addresses of this domain may register.
+    pub fn admits(&self, domain: &Domain) -> bool {
+        self.admits_everybody() || self.find(domain).is_some()
+    }
+
     /// The entry that admits this domain: an exact one, else the wildcard of the nearest parent.
     fn find(&self, domain: &Domain) -> Option<&AllowlistEntry> {
         let exact = AllowlistEntry::Exact(domain.clone());

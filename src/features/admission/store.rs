@@ -46,18 +46,22 @@ pub async fn whole<'a>(on: impl Into<Target<'a>>, organization: OrganizationId) 
     Ok(rows.into_iter().map(|(entry,)| entry).collect())
 }
 
-/// Replaces the list.
+/// Replaces the list, in two statements however long it is: everybody who joins waits for this write.
 pub async fn save(tx: &mut Tx, organization: OrganizationId, entries: &[AllowlistEntry]) -> Result<(), Fault> {
     query("delete from allowlist_entries where organization_id = $1").bind(organization).execute(&mut *tx).await?;
-    for (place, entry) in (0_i64..).zip(entries) {
-        query("insert into allowlist_entries (organization_id, place, entry, domain) values ($1, $2, $3, $4)")
-            .bind(organization)
-            .bind(place)
-            .bind(entry.to_string())
-            .bind(entry.domain())
-            .execute(&mut *tx)
-            .await?;
-    }
+    let rows: Vec<[String; 2]> = entries.iter().map(|entry| [entry.to_string(), entry.domain().to_string()]).collect();
+    query(
+        "insert into allowlist_entries (organization_id, place, entry, domain)
+         select $1, key, value ->> 0, value ->> 1 from json_each($2)",
+    )
+    .on_postgres(
+        "insert into allowlist_entries (organization_id, place, entry, domain)
+         select $1, place - 1, value ->> 0, value ->> 1 from jsonb_array_elements($2) with ordinality as list (value, place)",
+    )
+    .bind(organization)
+    .bind(serde_json::json!(rows))
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

@@ -88,33 +88,6 @@ pub(super) async fn insert_after_comparing(
     Ok(inserted == 1)
 }
 
-/// Who could sign in with an address: the user, and the hash of their password.
-#[derive(Debug, Clone, FromRow)]
-pub struct Candidate {
-    /// The user.
-    #[sqlx(flatten)]
-    pub user: User,
-    /// The hash of their password.
-    pub password_hash: Option<String>,
-}
-
-/// Who could sign in with this address.
-pub async fn candidate(
-    db: &Db,
-    organization: OrganizationId,
-    email: &EmailAddress,
-) -> Result<Option<Candidate>, Fault> {
-    query(
-        "select id, organization_id, email, full_name, role, status, password_hash is not null as has_password,
-                proved_how, proved_by, proved_at, came_by, created_at, deactivated_at, seen_at, password_hash
-           from users where organization_id = $1 and email_key = $2",
-    )
-    .bind(organization)
-    .bind(email.identity())
-    .optional(db)
-    .await
-}
-
 pub(super) async fn find(db: &Db, digest: &Digest) -> Result<Option<Living>, Fault> {
     query(
         "select s.id, s.seen_at, s.password_at, s.expires_at, u.id as user_id, u.email, u.full_name, u.role, u.status,

@@ -154,13 +154,11 @@ impl IdentityForm {
         let entries = reading.entries().cloned().collect();
         Ok(Wanted { version, login_method, self_service: self.is_on(), entries })
     }
+}
 
-    /// The list as it stands in the form. A line that is no entry still makes it a list.
-    fn allowlist(&self) -> Allowlist {
-        let reading = self.reading();
-        let any = !reading.lines.is_empty();
-        Allowlist::from_part(reading.entries().cloned(), any)
-    }
+/// The list as it was read. A line that is no entry still makes it a list.
+fn allowlist(reading: &Reading) -> Allowlist {
+    Allowlist::from_part(reading.entries().cloned(), !reading.lines.is_empty())
 }
 
 /// An entry as managers write it: `@acme.com`, with the letters that people read.
@@ -220,14 +218,11 @@ async fn identity_page<'a>(
 
 /// How the lines are understood, and how many open registrations saving them would stop (decision A10).
 async fn reading_part(app: &App, organization: &Organization, form: &IdentityForm) -> Result<ReadingPart, Fault> {
-    let list = form.allowlist();
+    let reading = form.reading();
+    let list = allowlist(&reading);
     let open = join::count_open_by_domain(&app.db, organization.id).await?;
-    let stopped = open.iter().filter(|(domain, _)| !form.is_on() || !admits(&list, domain));
-    Ok(ReadingPart { would_stop: stopped.map(|(_, count)| count).sum(), reading: form.reading() })
-}
-
-fn admits(list: &Allowlist, domain: &Domain) -> bool {
-    list.admits_everybody() || list.entries().any(|entry| entry.matches(domain))
+    let stopped = open.iter().filter(|(domain, _)| !form.is_on() || !list.admits(domain));
+    Ok(ReadingPart { would_stop: stopped.map(|(_, count)| count).sum(), reading })
 }
 
 /// Users whose domain the saved list does not admit (decision A11).
@@ -235,7 +230,7 @@ async fn misfits(app: &App, organization: &Organization, list: &Allowlist) -> Re
     let users = users::count_by_domain(&app.db, organization.id).await?;
     let mut misfits: Vec<Misfit> = users
         .into_iter()
-        .filter(|(domain, _)| !admits(list, domain))
+        .filter(|(domain, _)| !list.admits(domain))
         .map(|(domain, users)| Misfit { domain, users })
         .collect();
     misfits.sort_by(|one, other| other.users.cmp(&one.users).then_with(|| one.domain.cmp(&other.domain)));
@@ -255,21 +250,21 @@ async fn check(
     }
     let shown = identity_page(&app, &manager, &organization, &form).await?;
     let saved = IdentityForm::of(&organization, &admission::whole(&app.db, organization.id).await?);
-    page(StatusCode::OK, &IdentityPage { tried: tried(&form), returned: form.differs_from(&saved), ..shown })
+    let tried = tried(&form.emails, &allowlist(&shown.reading.reading));
+    page(StatusCode::OK, &IdentityPage { tried, returned: form.differs_from(&saved), ..shown })
 }
 
-fn tried(form: &IdentityForm) -> Vec<Tried> {
-    let list = form.allowlist();
+fn tried(emails: &str, list: &Allowlist) -> Vec<Tried> {
     let one = |typed: &str| match typed.parse::<EmailAddress>() {
         Err(why) => Tried { typed: typed.to_owned(), outcome: Err(why), nearest: None },
         Ok(address) => {
-            let outcome = decide(&address, &list);
+            let outcome = decide(&address, list);
             let nearest =
                 matches!(outcome, Admission::Refused(_)).then(|| list.nearest(address.domain()).cloned()).flatten();
             Tried { typed: typed.to_owned(), outcome: Ok(outcome), nearest }
         }
     };
-    split_pasted(&form.emails).into_iter().take(200).map(one).collect()
+    split_pasted(emails).into_iter().take(200).map(one).collect()
 }
 
 async fn save(State(app): State<App>, manager: Manager, Form(form): Form<IdentityForm>) -> Result<Response, PageError> {

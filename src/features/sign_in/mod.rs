@@ -10,16 +10,17 @@ pub mod mail;
 mod recovery;
 mod store;
 mod web;
+mod web_recovery;
 
 use std::time::Duration;
 
 pub use recovery::{make_link, work_off, write_first_password, write_notice};
+pub use store::{Candidate, Door};
 pub use web::routes;
 
 use super::{
     audit::{self, Actor, EventKind, Happened, Refused},
-    organizations::Organization,
-    sessions::{self, Brought, Candidate, Started},
+    sessions::{self, Brought, Started},
     users,
 };
 use crate::{
@@ -79,25 +80,20 @@ pub struct Attempt {
 }
 
 /// Signs in, or says that it does not match.
-pub async fn sign_in(
-    app: &App,
-    organization: &Organization,
-    attempt: Attempt,
-    visitor: &Visitor,
-) -> Result<Started, SignInError> {
-    let candidate = sessions::candidate(&app.db, organization.id, &attempt.email).await?;
-    let candidate = candidate.filter(|candidate| candidate.user.is_active());
+pub async fn sign_in(app: &App, door: Door, attempt: Attempt, visitor: &Visitor) -> Result<Started, SignInError> {
+    let organization = door.organization_id;
+    let candidate = door.candidate.0.filter(|candidate| candidate.user.is_active());
     let is_known =
         |mark: &&Secret| candidate.as_ref().is_some_and(|found| sessions::is_known_browser(app, &found.user, mark));
     let known = attempt.known.as_ref().filter(is_known);
-    let row = row_of(app, organization.id, &attempt.email, known);
+    let row = row_of(app, organization, &attempt.email, known);
     let admitted = may_try(app, &row, visitor).await?;
     let stored = candidate.as_ref().and_then(|candidate| candidate.password_hash.clone());
     // A hash that must be made anew is made from the same password, after it is known to be right.
     let again = Password::parse_existing(attempt.password.expose()).ok();
     let compared = compare(app, &row, &admitted, attempt.password, stored.clone(), &visitor.source()).await?;
     let (Some(Candidate { user, .. }), Some(stored), true) = (candidate, stored, compared != Compared::Wrong) else {
-        note_failure(app, organization.id, &row, &admitted, &visitor.source()).await?;
+        note_failure(app, organization, &row, &admitted, &visitor.source()).await?;
         return Err(SignInError::Mismatch);
     };
     let stronger = match (compared, again) {
@@ -116,7 +112,7 @@ pub async fn sign_in(
     if let Some(hash) = stronger {
         users::set_password(&mut tx, user.id, &hash).await?;
     }
-    audit::record(&mut tx, organization.id, &Actor::user(user.id, visitor), Happened::to(EventKind::SignedIn, user.id))
+    audit::record(&mut tx, organization, &Actor::user(user.id, visitor), Happened::to(EventKind::SignedIn, user.id))
         .await?;
     tx.commit().await?;
     Ok(started)

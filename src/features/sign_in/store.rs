@@ -2,12 +2,50 @@ use crate::{
     features::users::User,
     platform::{
         Fault,
-        db::{Db, FromRow, Tx, query},
+        db::{Db, FromRow, Perhaps, Tx, query},
         tokens::{PASSWORD, Token},
         web::Visitor,
     },
     values::{Digest, EmailAddress, OrganizationId, OrganizationName, RecoveryRequestId, RequestId, Slug, kinds},
 };
+
+/// What a sign-in is decided by: the organization, and who could sign in there with an address.
+#[derive(Debug, FromRow)]
+pub struct Door {
+    /// The organization's id.
+    pub organization_id: OrganizationId,
+    /// Its name.
+    pub organization_name: OrganizationName,
+    /// Whose address it is.
+    #[sqlx(flatten)]
+    pub candidate: Perhaps<Candidate>,
+}
+
+/// Who could sign in with an address: the user, and the hash of their password.
+#[derive(Debug, Clone, FromRow)]
+pub struct Candidate {
+    /// The user.
+    #[sqlx(flatten)]
+    pub user: User,
+    /// The hash of their password.
+    pub password_hash: Option<String>,
+}
+
+/// The door of an organization, as somebody with this address stands before it. One question, whether or not there is
+/// such a user, so that both take as long.
+pub(super) async fn door(db: &Db, slug: &Slug, email: &EmailAddress) -> Result<Option<Door>, Fault> {
+    query(
+        "select o.id as organization_id, o.name as organization_name, u.id, u.email, u.full_name, u.role, u.status,
+                u.password_hash is not null as has_password, u.proved_how, u.proved_by, u.proved_at, u.came_by, u.created_at,
+                u.deactivated_at, u.seen_at, u.password_hash
+           from organizations o left join users u on u.organization_id = o.id and u.email_key = $2
+          where o.slug = $1",
+    )
+    .bind(slug)
+    .bind(email.identity())
+    .optional(db)
+    .await
+}
 
 /// Somebody who asked for a new password, before it is known whether there is an account.
 #[derive(Debug, Clone, FromRow)]

@@ -8,11 +8,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{
-    Attempt, SignInError,
-    recovery::{self, ResetError},
-    store::{self, PasswordLink},
-};
+use super::{Attempt, SignInError, store};
 use crate::{
     features::{
         audit::{self, EventKind, Happened},
@@ -21,12 +17,10 @@ use crate::{
     },
     platform::{
         App,
-        hashing::HashError,
-        limits::{self, Limit, TooMany},
-        tokens,
+        limits::TooMany,
         web::{BUSY_SECONDS, Errors, Form, PageError, Visitor, cookies::Cookie, go, page, retry_after_header},
     },
-    values::{Digest, EmailAddress, Invalid, OrganizationName, Password, PersonalWords, ReturnTo, Secret, Slug},
+    values::{EmailAddress, Invalid, OrganizationName, Password, ReturnTo, Slug},
 };
 
 /// `/login`, `/logout`, `/o/{slug}/…` and `/reset/{token}`.
@@ -35,8 +29,7 @@ pub fn routes() -> Router<App> {
         .route("/login", get(which).post(choose))
         .route("/logout", post(sign_out))
         .route("/o/{slug}/login", get(show).post(send))
-        .route("/o/{slug}/forgot-password", get(forgot).post(ask))
-        .route("/reset/{token}", get(reset_page).post(reset))
+        .merge(super::web_recovery::routes())
 }
 
 #[derive(Template)]
@@ -76,33 +69,6 @@ impl Notice {
     }
 }
 
-#[derive(Template)]
-#[template(path = "features/sign_in/forgot.html")]
-struct ForgotPage<'a> {
-    organization: &'a str,
-    slug: &'a Slug,
-    email: &'a str,
-    asked: bool,
-    delivers: bool,
-    errors: Errors,
-}
-
-#[derive(Template)]
-#[template(path = "features/sign_in/reset.html")]
-struct ResetPage<'a> {
-    organization: &'a str,
-    email: &'a EmailAddress,
-    token: &'a str,
-    errors: Errors,
-}
-
-#[derive(Template)]
-#[template(path = "features/sign_in/reset_over.html")]
-struct ResetOverPage<'a> {
-    organization: &'a str,
-    slug: &'a Slug,
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Asked {
@@ -123,18 +89,6 @@ struct SignInForm {
     email: String,
     password: String,
     return_to: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ForgotForm {
-    email: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ResetForm {
-    password: String,
 }
 
 fn login_address(slug: &Slug, return_to: &str) -> String {
@@ -168,7 +122,7 @@ async fn choose(State(app): State<App>, Form(form): Form<SlugForm>) -> Result<Re
     }
 }
 
-async fn organization(app: &App, slug: &str) -> Result<Organization, PageError> {
+pub(super) async fn organization(app: &App, slug: &str) -> Result<Organization, PageError> {
     let slug: Slug = slug.parse().map_err(|_| PageError::NotFound)?;
     organizations::by_slug(&app.db, &slug).await?.ok_or(PageError::NotFound)
 }
@@ -187,14 +141,18 @@ async fn show(
             .as_ref()
             .map_or("/account", ReturnTo::as_str)));
     }
-    SignInPage { return_to: &asked.return_to, notice: Notice::of(&asked.notice), ..sign_in_page(&organization) }
-        .answer(StatusCode::OK)
+    SignInPage {
+        return_to: &asked.return_to,
+        notice: Notice::of(&asked.notice),
+        ..sign_in_page(&organization.name, &organization.slug)
+    }
+    .answer(StatusCode::OK)
 }
 
-fn sign_in_page(organization: &Organization) -> SignInPage<'_> {
+fn sign_in_page<'a>(organization: &'a OrganizationName, slug: &'a Slug) -> SignInPage<'a> {
     SignInPage {
-        organization: organization.name.as_str(),
-        slug: &organization.slug,
+        organization: organization.as_str(),
+        slug,
         email: "",
         return_to: "",
         notice: None,
@@ -216,17 +174,22 @@ async fn send(
     Path(slug): Path<String>,
     Form(form): Form<SignInForm>,
 ) -> Result<Response, PageError> {
-    let organization = organization(&app, &slug).await?;
-    let shown = SignInPage { email: &form.email, return_to: &form.return_to, ..sign_in_page(&organization) };
+    let slug: Slug = slug.parse().map_err(|_| PageError::NotFound)?;
     let mut errors = Errors::default();
-    let email = errors.take("email", form.email.parse());
+    let email: Option<EmailAddress> = errors.take("email", form.email.parse());
     let password = errors.take("password", Password::parse_existing(&form.password));
     let (Some(email), Some(password)) = (email, password) else {
-        return SignInPage { errors, ..shown }.answer(StatusCode::UNPROCESSABLE_ENTITY);
+        let organization = organizations::by_slug(&app.db, &slug).await?.ok_or(PageError::NotFound)?;
+        let shown = sign_in_page(&organization.name, &slug);
+        return SignInPage { email: &form.email, return_to: &form.return_to, errors, ..shown }
+            .answer(StatusCode::UNPROCESSABLE_ENTITY);
     };
+    let door = store::door(&app.db, &slug, &email).await?.ok_or(PageError::NotFound)?;
+    let name = door.organization_name.clone();
+    let shown = SignInPage { email: &form.email, return_to: &form.return_to, ..sign_in_page(&name, &slug) };
     let before = Cookie::Session.read(&app.config, &headers);
     let known = Cookie::Known.read(&app.config, &headers);
-    match super::sign_in(&app, &organization, Attempt { email, password, before, known }, &visitor).await {
+    match super::sign_in(&app, door, Attempt { email, password, before, known }, &visitor).await {
         Ok(started) => {
             let to = ReturnTo::parse(&form.return_to, &app.config.public_url);
             let mut response = go(to.as_ref().map_or("/account", ReturnTo::as_str));
@@ -266,127 +229,4 @@ async fn end_session(app: &App, member: &Member) -> Result<(), PageError> {
     audit::record(&mut tx, member.organization, &member.actor(), Happened::to(EventKind::SignedOut, member.user))
         .await?;
     Ok(tx.commit().await?)
-}
-
-async fn forgot(State(app): State<App>, Path(slug): Path<String>) -> Result<Response, PageError> {
-    let organization = organization(&app, &slug).await?;
-    page(StatusCode::OK, &forgot_page(&app, &organization, ""))
-}
-
-fn forgot_page<'a>(app: &App, organization: &'a Organization, email: &'a str) -> ForgotPage<'a> {
-    ForgotPage {
-        organization: organization.name.as_str(),
-        slug: &organization.slug,
-        email,
-        asked: false,
-        delivers: app.mailer.delivers(),
-        errors: Errors::default(),
-    }
-}
-
-async fn ask(
-    State(app): State<App>,
-    visitor: Visitor,
-    Path(slug): Path<String>,
-    Form(form): Form<ForgotForm>,
-) -> Result<Response, PageError> {
-    let organization = organization(&app, &slug).await?;
-    let shown = forgot_page(&app, &organization, &form.email);
-    let address: EmailAddress = match form.email.parse() {
-        Ok(address) => address,
-        Err(why) => {
-            return page(StatusCode::UNPROCESSABLE_ENTITY, &ForgotPage { errors: Errors::one("email", why), ..shown });
-        }
-    };
-    count(&app, &visitor).await?;
-    recovery::ask(&app, &organization, &address, &visitor).await?;
-    page(StatusCode::OK, &ForgotPage { asked: true, email: address.as_str(), ..shown })
-}
-
-/// Asking is limited by source like beginning a registration: both cause mail.
-async fn count(app: &App, visitor: &Visitor) -> Result<(), PageError> {
-    let mut tx = app.db.write().await?;
-    let counted = limits::count(app, &mut tx, Limit::BeginBySource, &[visitor.source().as_bytes()]).await?;
-    tx.commit().await?;
-    Ok(counted?)
-}
-
-/// The link behind a token, if it still sets a password. Changes nothing.
-async fn look(app: &App, visitor: &Visitor, token: &str) -> Result<(PasswordLink, Digest), PageError> {
-    let unknown = || match app.tallies.unknown.count(&visitor.source(), app.db.now()) {
-        Ok(()) => PageError::NotFound,
-        Err(too_many) => PageError::TooMany(too_many),
-    };
-    let Ok(secret) = token.parse::<Secret>() else { return Err(unknown()) };
-    let digest = secret.digest();
-    if let Some(found) = store::password_link(&app.db, &digest).await? {
-        let is_open = found.token.is_open(app.db.now());
-        return if is_open {
-            Ok((found, digest))
-        } else {
-            Err(over(&found.organization_name, &found.organization_slug))
-        };
-    }
-    // Its user is gone, or there never was such a link.
-    let token = tokens::find_for_password(&app.db, &digest).await?.ok_or_else(unknown)?;
-    let id = token.organization_id.ok_or_else(unknown)?;
-    let organization = organizations::by_id(&app.db, id).await?.ok_or_else(unknown)?;
-    Err(over(&organization.name, &organization.slug))
-}
-
-fn over(organization: &OrganizationName, slug: &Slug) -> PageError {
-    PageError::page(StatusCode::GONE, &ResetOverPage { organization: organization.as_str(), slug })
-}
-
-async fn reset_page(
-    State(app): State<App>,
-    visitor: Visitor,
-    Path(token): Path<String>,
-) -> Result<Response, PageError> {
-    let (good, _) = look(&app, &visitor, &token).await?;
-    page(
-        StatusCode::OK,
-        &ResetPage {
-            organization: good.organization_name.as_str(),
-            email: &good.user.email,
-            token: &token,
-            errors: Errors::default(),
-        },
-    )
-}
-
-async fn reset(
-    State(app): State<App>,
-    visitor: Visitor,
-    Path(token): Path<String>,
-    Form(form): Form<ResetForm>,
-) -> Result<Response, PageError> {
-    let (good, digest) = look(&app, &visitor, &token).await?;
-    let again = |status, why| {
-        let shown = ResetPage {
-            organization: good.organization_name.as_str(),
-            email: &good.user.email,
-            token: &token,
-            errors: Errors::one("password", why),
-        };
-        page(status, &shown)
-    };
-    let about = PersonalWords {
-        full_name: good.user.full_name.as_str(),
-        email: good.user.email.as_str(),
-        organization: good.organization_name.as_str(),
-    };
-    let password = match Password::parse_new(&form.password, &about) {
-        Ok(password) => password,
-        Err(why) => return again(StatusCode::UNPROCESSABLE_ENTITY, why),
-    };
-    match recovery::reset(&app, (&good, &digest), password, &visitor).await {
-        Ok(()) => Ok(go(&format!("/o/{}/login?notice=password-set", good.organization_slug))),
-        Err(ResetError::Over) => Err(over(&good.organization_name, &good.organization_slug)),
-        Err(ResetError::Hash(HashError::Busy)) => {
-            Ok(retry_after_header(again(StatusCode::SERVICE_UNAVAILABLE, Invalid::Busy)?, BUSY_SECONDS))
-        }
-        Err(ResetError::Hash(error)) => Err(error.into()),
-        Err(ResetError::Fault(fault)) => Err(fault.into()),
-    }
 }

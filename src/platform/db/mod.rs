@@ -34,7 +34,7 @@ pub use lock::Lock;
 pub use look::{Looked, look};
 pub use migrations::NEWEST;
 pub use open::OpenError;
-pub use query::{Arg, Query, Row, Target, query};
+pub use query::{Arg, Perhaps, Query, Row, Target, query};
 pub use sqlx::FromRow;
 pub use tables::{DERIVED, TABLES, Table};
 pub use url::{DatabaseUrl, DatabaseUrlError};

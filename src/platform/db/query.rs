@@ -18,6 +18,21 @@ use crate::{
 pub trait Row: for<'r> sqlx::FromRow<'r, SqliteRow> + for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin {}
 impl<T> Row for T where T: for<'r> sqlx::FromRow<'r, SqliteRow> + for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin {}
 
+/// The columns of an outer join's other side, where there is a row: its `id` tells.
+#[derive(Debug, Clone)]
+pub struct Perhaps<T>(pub Option<T>);
+
+impl<'r, R: sqlx::Row, T: sqlx::FromRow<'r, R>> sqlx::FromRow<'r, R> for Perhaps<T>
+where
+    &'static str: sqlx::ColumnIndex<R>,
+    Option<Uuid>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        let id: Option<Uuid> = row.try_get("id")?;
+        Ok(Self(id.map(|_| T::from_row(row)).transpose()?))
+    }
+}
+
 macro_rules! args {
     ($($variant:ident($type:ty)),*) => {
         /// Every type that a statement may carry. The option inside keeps NULL typed, which `PostgreSQL` needs.
@@ -88,8 +103,8 @@ pub const fn query(sql: &'static str) -> Query {
 }
 
 impl Query {
-    /// The same statement as `PostgreSQL` needs it, where it must pass over rows that another server has locked: the one
-    /// thing for which the two have no words in common.
+    /// The same statement as `PostgreSQL` needs it, where the two have no words in common: locking a row that is only
+    /// read, passing over rows that another server has locked, a list that goes in as one JSON value.
     #[must_use]
     pub const fn on_postgres(mut self, sql: &'static str) -> Self {
         self.on_postgres = sql;
