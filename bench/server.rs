@@ -80,9 +80,19 @@ impl Server {
     }
 
     pub fn start(folder: &Folder) -> Self {
+        Self::start_as(folder, Command::new(binary()))
+    }
+
+    /// The same on one processor alone, as a container with a share of the machine has it.
+    pub fn start_on(folder: &Folder, processor: usize) -> Self {
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", &processor.to_string()]).arg(binary());
+        Self::start_as(folder, command)
+    }
+
+    fn start_as(folder: &Folder, mut command: Command) -> Self {
         let (port, metrics) = (free_port(), free_port());
         let started = Instant::now();
-        let mut command = Command::new(binary());
         if let Some(url) = &folder.url {
             command.env("VESTIBULE_DATABASE_URL", url);
         }

@@ -147,6 +147,22 @@ pub async fn make_newer(file: &str) {
 }
 
 #[tokio::test]
+async fn what_is_acknowledged_is_on_the_disk_whatever_the_server_is_content_with() {
+    let app = TestApp::start().await;
+    if app.app.db.is_shared() {
+        // The throw-away server of the tests has it off, for everybody who does not ask.
+        let (commits,): (String,) =
+            query("select current_setting('synchronous_commit')").one(&app.app.db).await.unwrap();
+        assert_eq!(commits, "on");
+    } else {
+        let mut tx = app.app.db.write().await.unwrap();
+        let (full,): (i64,) =
+            query("select cast(synchronous as bigint) from pragma_synchronous").one(&mut tx).await.unwrap();
+        assert_eq!(full, 2);
+    }
+}
+
+#[tokio::test]
 async fn every_table_is_copied_and_none_is_forgotten() {
     let app = TestApp::start().await;
     let listed: BTreeSet<String> = TABLES.iter().map(|table| table.name.to_owned()).collect();

@@ -212,12 +212,12 @@ async fn postgres(options: &PgConnectOptions, url: &DatabaseUrl) -> Result<Engin
             ("lock_timeout", "4s"),
             ("idle_in_transaction_session_timeout", "10s"),
         ]);
-    let all = connections(options, CONNECTIONS).map_err(|error| refused(url, &error))?;
+    let all = connections(options.clone(), CONNECTIONS).map_err(|error| refused(url, &error))?;
     let mut lent = lend(&all).await.map_err(|error| refused(url, &error))?;
     let facts =
-        "select cast(current_setting('server_version_num') as bigint) / 10000, pg_encoding_to_char(encoding)::text
-       from pg_database where datname = current_database()";
-    let (version, encoding): (i64, String) =
+        "select cast(current_setting('server_version_num') as bigint) / 10000, pg_encoding_to_char(encoding)::text,
+                current_setting('synchronous_commit') from pg_database where datname = current_database()";
+    let (version, encoding, commits): (i64, String, String) =
         sqlx::query_as(facts).fetch_one(lent.asking()).await.map_err(|error| refused(url, &error))?;
     lent.answered(&Ok(()));
     drop(lent);
@@ -227,7 +227,12 @@ async fn postgres(options: &PgConnectOptions, url: &DatabaseUrl) -> Result<Engin
     if encoding != "UTF8" {
         return Err(OpenError::Encoding { at, encoding });
     }
-    Ok(Engine::Postgres(all))
+    if commits != "off" {
+        return Ok(Engine::Postgres(all));
+    }
+    // What this server acknowledges is on the disk, whatever others are content with (security requirement P0-74).
+    let lasting = options.options([("synchronous_commit", "on")]);
+    Ok(Engine::Postgres(connections(lasting, CONNECTIONS).map_err(|error| refused(url, &error))?))
 }
 
 /// Why a database cannot be used, of either kind.

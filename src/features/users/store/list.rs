@@ -45,9 +45,13 @@ const FEW: i64 = 5_000;
 /// The columns of a user, before whatever narrows the list.
 macro_rules! users {
     ($rest:expr) => {
+        users!("users u ", $rest)
+    };
+    ($from:expr, $rest:expr) => {
         concat!(
             "select u.id, u.organization_id, u.email, u.full_name, u.role, u.status, u.password_hash is not null as has_password,
-                    u.proved_how, u.proved_by, u.proved_at, u.came_by, u.created_at, u.deactivated_at, u.seen_at from users u ",
+                    u.proved_how, u.proved_by, u.proved_at, u.came_by, u.created_at, u.deactivated_at, u.seen_at from ",
+            $from,
             $rest
         )
     };
@@ -65,11 +69,32 @@ macro_rules! by_address {
     };
 }
 
+/// What a search keeps of an organization's users.
+macro_rules! found {
+    () => {
+        "where u.organization_id = $1 and u.search_key like $2 escape '\\'
+           and ($3 is null or u.role = $3) and ($4 is null or u.status = $4) and ($5 is null or u.email_domain = $5)
+           and ($6 is null or u.id < $6) "
+    };
+}
+
 /// Those that a search finds, read row by row.
-const FOUND_BY_READING: &str = users!(
-    "where u.organization_id = $1 and u.search_key like $2 escape '\\'
-       and ($3 is null or u.role = $3) and ($4 is null or u.status = $4) and ($5 is null or u.email_domain = $5)
-       and ($6 is null or u.id < $6) order by u.id desc limit $7"
+const FOUND_BY_READING: &str = users!(concat!(found!(), "order by u.id desc limit $7"));
+
+/// The same among the newest alone: what many have is found there, and looking for all of them by the index of letters
+/// would take longer the more there are. `PostgreSQL` cannot choose by itself: it guesses how many have three letters from
+/// a hundred rows, and that they are spread evenly.
+const FOUND_AMONG_NEWEST: &str = users!(
+    "(select * from users where organization_id = $1 and ($6 is null or id < $6) order by id desc limit 10000) u ",
+    concat!(found!(), "order by u.id desc limit $7")
+);
+
+/// The same by `PostgreSQL`'s index of letters, for what few have.
+const FOUND_BY_INDEX: &str = concat!(
+    "with found as materialized (select u.id from users u ",
+    found!(),
+    "), page as (select id from found order by id desc limit $7) ",
+    users!("page join users u on u.id = page.id ", "order by u.id desc")
 );
 
 /// The same by the index of letters, which `SQLite` asks with words of its own.
@@ -87,21 +112,26 @@ pub async fn list(db: &Db, organization: OrganizationId, filter: &Filter, limit:
     if search.len() > SEARCHED || search.contains('\0') {
         return Ok(Vec::new());
     }
-    let by_letters = search.chars().count() >= INDEXED && count(db, organization).await? > FEW;
-    let sql = if by_letters && !db.is_shared() { FOUND_BY_LETTERS } else { FOUND_BY_READING };
-    let mut found = query(sql)
-        .planned_anew()
-        .bind(organization)
-        .bind(like(search))
-        .bind(filter.role.map(Role::as_str))
-        .bind(filter.status.map(Status::as_str))
-        .bind(filter.domain.as_ref().map(Domain::as_str))
-        .bind(filter.after.as_ref().map(|after| after.id))
-        .bind(limit + 1);
-    if sql == FOUND_BY_LETTERS {
-        found = found.bind(letters(search));
+    let ask = |sql| {
+        query(sql)
+            .planned_anew()
+            .bind(organization)
+            .bind(like(search))
+            .bind(filter.role.map(Role::as_str))
+            .bind(filter.status.map(Status::as_str))
+            .bind(filter.domain.as_ref().map(Domain::as_str))
+            .bind(filter.after.as_ref().map(|after| after.id))
+            .bind(limit + 1)
+    };
+    if search.chars().count() < INDEXED || count(db, organization).await? <= FEW {
+        return ask(FOUND_BY_READING).all(db).await;
     }
-    found.all(db).await
+    if !db.is_shared() {
+        return ask(FOUND_BY_LETTERS).bind(letters(search)).all(db).await;
+    }
+    let newest: Vec<User> = ask(FOUND_AMONG_NEWEST).all(db).await?;
+    let is_whole_page = i64::try_from(newest.len()).is_ok_and(|found| found > limit);
+    if is_whole_page { Ok(newest) } else { ask(FOUND_BY_INDEX).all(db).await }
 }
 
 fn by_address(organization: OrganizationId, filter: &Filter, limit: i64) -> Query {
