@@ -239,3 +239,26 @@ async fn a_waiting_confirmation_lives_from_its_delivery_and_a_reset_link_ends_wi
     assert_eq!(ada.post(&confirm, &[]).await.status, 303, "not delivered before, it waited two days");
     assert_eq!(app.browser().get(&reset).await.status, 410);
 }
+
+#[tokio::test]
+async fn who_may_not_return_does_not_by_the_address_given_up_before() {
+    for taken in [false, true] {
+        let (app, mut acme, mut ada) = start().await;
+        ask(&mut ada, "ada@byron.example").await;
+        let confirm = app.mail_to("ada@byron.example").await.link();
+        assert_eq!(ada.post(&confirm, &[]).await.status, 303);
+        if taken {
+            app.join(&acme.link, "ada@acme.com", "The next Ada").await;
+        }
+        let user = app.user("acme", "ada@byron.example").await.unwrap();
+        assert_eq!(acme.manager.post(&format!("/settings/users/{}/deletion", user.id), &[]).await.status, 303);
+
+        app.advance(DAY);
+        let mut back = app.browser();
+        back.get(&acme.link).await;
+        back.post(&acme.link, &[("email", "ada@acme.com")]).await;
+        let told = app.mail_to("ada@acme.com").await;
+        assert!(!told.text.contains("/confirm/"), "{}", told.text);
+        assert_eq!(signs_in(&app, "ada@acme.com").await, taken, "whoever has it now stays");
+    }
+}

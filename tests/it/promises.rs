@@ -258,13 +258,13 @@ async fn shake(browser: &mut Browser, dice: &mut Dice) -> (String, u16) {
     (address, status)
 }
 
-/// `FUZZ=100000` for a long run; the seed is in the message.
+/// `FUZZ` sets another length; the seed is in the message.
 #[tokio::test]
 async fn no_input_gives_a_fault() {
     let app = TestApp::start().await;
     let acme = app.acme().await;
     let member = app.join(&acme.link, "ada@acme.com", "Ada").await;
-    let rounds = std::env::var("FUZZ").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3_000);
+    let rounds = std::env::var("FUZZ").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(100_000);
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_122);
     let mut dice = Dice(seed);
     let anonymous = app.browser();

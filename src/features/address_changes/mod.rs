@@ -70,10 +70,13 @@ pub async fn end_links(tx: &mut Tx, id: AddressChangeId) -> Result<(), Fault> {
     tokens::end_all(tx, Purpose::AddressStop, id.subject()).await
 }
 
-/// Forgets every change of a user who is being deleted, and the addresses in its messages.
-pub async fn forget_of(tx: &mut Tx, user: UserId) -> Result<(), Fault> {
-    for id in store::delete_of(tx, user).await? {
-        outbox::forget_about(tx, id.subject()).await?;
+/// Forgets every change of a user who is being deleted, and the addresses in its messages. The addresses that they had
+/// before, as far as that is still remembered.
+pub async fn forget_of(tx: &mut Tx, user: UserId) -> Result<Vec<EmailAddress>, Fault> {
+    let forgotten = store::delete_of(tx, user).await?;
+    for change in &forgotten {
+        outbox::forget_about(tx, change.id.subject()).await?;
     }
-    Ok(())
+    let had = forgotten.into_iter().filter(|change| change.ended_why == Some(ChangeEnd::Confirmed));
+    Ok(had.map(|change| change.old_email).collect())
 }

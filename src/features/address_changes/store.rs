@@ -95,10 +95,19 @@ pub async fn end(tx: &mut Tx, id: AddressChangeId, why: ChangeEnd) -> Result<boo
     Ok(ended == 1)
 }
 
-pub(super) async fn delete_of(tx: &mut Tx, user: UserId) -> Result<Vec<AddressChangeId>, Fault> {
-    let rows: Vec<(AddressChangeId,)> =
-        query("delete from address_changes where user_id = $1 returning id").bind(user).all(tx).await?;
-    Ok(rows.into_iter().map(|(id,)| id).collect())
+/// A change that is gone, with what it leaves to do.
+#[derive(Debug, Clone, FromRow)]
+pub struct Forgotten {
+    /// Its id.
+    pub id: AddressChangeId,
+    /// The address that its user had before.
+    pub old_email: EmailAddress,
+    /// How it ended, if it did.
+    pub ended_why: Option<ChangeEnd>,
+}
+
+pub(super) async fn delete_of(tx: &mut Tx, user: UserId) -> Result<Vec<Forgotten>, Fault> {
+    query("delete from address_changes where user_id = $1 returning id, old_email, ended_why").bind(user).all(tx).await
 }
 
 /// Forgets changes that began long ago.

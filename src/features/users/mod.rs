@@ -118,9 +118,15 @@ pub async fn delete(app: &App, tx: &mut Tx, by: &Authority, id: UserId, may_retu
     keep_one_manager(tx, &user).await?;
     outbox::forget_about(tx, id.subject()).await?;
     end_open_tokens(tx, id).await?;
-    address_changes::forget_of(tx, id).await?;
+    let had_before = address_changes::forget_of(tx, id).await?;
     if !may_return {
-        store::bar(app, tx, &user).await?;
+        store::bar(app, tx, user.organization_id, &user.email).await?;
+        // Nobody comes back by an address that they gave up a moment before; whoever has it now stays.
+        for email in had_before {
+            if by_address(&mut *tx, user.organization_id, &email).await?.is_none() {
+                store::bar(app, tx, user.organization_id, &email).await?;
+            }
+        }
     }
     store::delete(tx, &user).await?;
     audit::erase_name(tx, id.subject()).await?;

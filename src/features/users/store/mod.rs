@@ -278,14 +278,19 @@ fn address_hashes(app: &App, organization: OrganizationId, email: &EmailAddress)
     app.keys.macs(Purpose::BarredAddress, &[organization.uuid().as_bytes(), email.identity().as_bytes()])
 }
 
-pub(in crate::features::users) async fn bar(app: &App, tx: &mut Tx, user: &User) -> Result<(), Fault> {
+pub(in crate::features::users) async fn bar(
+    app: &App,
+    tx: &mut Tx,
+    organization: OrganizationId,
+    email: &EmailAddress,
+) -> Result<(), Fault> {
     let until = tx.now + BARRED;
     query(
         "insert into barred_addresses (organization_id, address_hash, until) values ($1, $2, $3)
          on conflict (organization_id, address_hash) do update set until = $3",
     )
-    .bind(user.organization_id)
-    .bind(address_hash(app, user.organization_id, &user.email))
+    .bind(organization)
+    .bind(address_hash(app, organization, email))
     .bind(until)
     .execute(tx)
     .await?;
