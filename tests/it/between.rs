@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use axum::{extract::FromRequestParts as _, http::Request};
 use tokio::task::JoinSet;
 use vestibule::{
     features::{audit::Authority, join, links, organizations, sessions, users},
-    platform::db::query,
-    values::{OrganizationId, Password},
+    platform::{db::query, web::Visitor},
+    values::{ConfirmationCode, OrganizationId, Password, Secret},
 };
 
-use crate::support::{PASSWORD, TestApp, all_at_once};
+use crate::support::{Opened as _, PASSWORD, TestApp, all_at_once};
 
 async fn count(app: &TestApp, sql: &'static str) -> i64 {
     let (count,): (i64,) = query(sql).one(&app.app.db).await.unwrap();
@@ -114,4 +115,32 @@ async fn a_change_of_address_sent_ten_times_at_once_is_one() {
     let answers: Vec<_> = pages.iter().map(|page| (page.status, page.location.clone())).collect();
     assert!(answers.iter().all(|answer| answer.0 == 303 && answer == &answers[0]), "{answers:?}");
     assert_eq!(app.all_mail_to("ada@acme.com").await.len(), 1);
+}
+
+#[tokio::test]
+async fn of_two_tabs_that_enter_their_codes_at_once_none_is_lost() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let mut browser = app.browser();
+    browser.get(&acme.link).await;
+    let secret: Secret = browser.cookies.values().next().unwrap().parse().unwrap();
+    let mut tabs = Vec::new();
+    for email in ["ada@acme.com", "bea@acme.com"] {
+        let begun = browser.post(&acme.link, &[("email", email)]).await;
+        let id = browser.follow(begun).await.input("registration").parse().unwrap();
+        let code: ConfirmationCode = app.mail_to(email).await.code().parse().unwrap();
+        tabs.push((join::of_browser(&app.app, id, &secret.digest()).await.unwrap(), code));
+    }
+    // Both were looked at before either code was found to be right.
+    let visitor = Visitor::from_request_parts(&mut Request::new(()).into_parts().0, &()).await.unwrap();
+    let mut given = Vec::new();
+    for (registration, code) in &tabs {
+        let entered = join::enter_code(&app.app, registration, code, &visitor).await.unwrap();
+        let join::Entered::Right(secret) = entered else { panic!("the code is right") };
+        given.push(secret.digest());
+    }
+    for (registration, _) in &tabs {
+        assert!(join::of_browser(&app.app, registration.id, given.last().unwrap()).await.is_ok());
+        assert!(join::of_browser(&app.app, registration.id, given.first().unwrap()).await.is_err());
+    }
 }

@@ -298,7 +298,6 @@ pub enum Entered {
 pub async fn enter_code(
     app: &App,
     registration: &Registration,
-    browser: &Digest,
     code: &ConfirmationCode,
     visitor: &Visitor,
 ) -> Result<Entered, JoinError> {
@@ -324,7 +323,7 @@ pub async fn enter_code(
                 return Err(JoinError::Ended(EndedWhy::JoinedElsewhere));
             }
             let secret = tx.new_secret();
-            store::move_browser(&mut tx, browser, &secret.digest()).await?;
+            store::move_browser(&mut tx, registration.id, &secret.digest()).await?;
             store::confirm(&mut tx, registration.id, handed_over_by).await?;
             let happened = Happened::to(EventKind::RegistrationConfirmed, registration.id);
             audit::record(&mut tx, organization, &Actor::visitor(visitor), happened).await?;

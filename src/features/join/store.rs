@@ -115,13 +115,17 @@ pub(super) async fn found_by(tx: &mut Tx, code: LinkCodeId) -> Result<Option<Fou
     .await
 }
 
-/// All of a browser's registrations follow its new secret, so that two tabs stay two registrations.
-pub(super) async fn move_browser(tx: &mut Tx, from: &Digest, to: &Digest) -> Result<(), Fault> {
-    query("update registrations set browser_digest = $1 where browser_digest = $2")
-        .bind(to)
-        .bind(from)
-        .execute(tx)
-        .await?;
+/// All registrations of this one's browser follow its new secret, so that two tabs stay two registrations. By the secret
+/// that it has at this moment: another tab may have given it a new one while this code was on its way.
+pub(super) async fn move_browser(tx: &mut Tx, id: RegistrationId, to: &Digest) -> Result<(), Fault> {
+    query(
+        "update registrations set browser_digest = $1
+          where browser_digest = (select browser_digest from registrations where id = $2)",
+    )
+    .bind(to)
+    .bind(id)
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

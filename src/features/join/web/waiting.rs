@@ -109,7 +109,7 @@ pub(super) async fn enter_code(
         Ok(code) => code,
         Err(why) => return refused(why).await,
     };
-    let entered = join::enter_code(&app, &mine.registration, &mine.browser, &code, &visitor).await;
+    let entered = join::enter_code(&app, &mine.registration, &code, &visitor).await;
     match counted_code(entered).map_err(|error| mine.refusal(&app, &visitor, error))? {
         Entered::Right(secret) => {
             let mut response = go(&format!("/join/details?registration={}", mine.registration.id));
