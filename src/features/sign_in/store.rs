@@ -1,5 +1,5 @@
 use crate::{
-    features::users::User,
+    features::users::{User, user_columns},
     platform::{
         Fault,
         db::{Db, FromRow, Perhaps, Tx, query},
@@ -12,7 +12,8 @@ use crate::{
 /// What a sign-in is decided by: the organization, and who could sign in there with an address.
 #[derive(Debug, FromRow)]
 pub struct Door {
-    /// The organization's id.
+    /// The organization behind it.
+    #[sqlx(rename = "behind")]
     pub organization_id: OrganizationId,
     /// Its name.
     pub organization_name: OrganizationName,
@@ -34,13 +35,11 @@ pub struct Candidate {
 /// The door of an organization, as somebody with this address stands before it. One question, whether or not there is
 /// such a user, so that both take as long.
 pub(super) async fn door(db: &Db, slug: &Slug, email: &EmailAddress) -> Result<Option<Door>, Fault> {
-    query(
-        "select o.id as organization_id, o.name as organization_name, u.id, u.email, u.full_name, u.role, u.status,
-                u.password_hash is not null as has_password, u.proved_how, u.proved_by, u.proved_at, u.came_by, u.created_at,
-                u.deactivated_at, u.seen_at, u.password_hash
-           from organizations o left join users u on u.organization_id = o.id and u.email_key = $2
-          where o.slug = $1",
-    )
+    query(concat!(
+        "select o.id as behind, o.name as organization_name, u.password_hash, ",
+        user_columns!("u."),
+        " from organizations o left join users u on u.organization_id = o.id and u.email_key = $2 where o.slug = $1"
+    ))
     .bind(slug)
     .bind(email.identity())
     .optional(db)
@@ -102,15 +101,14 @@ pub(super) struct PasswordLink {
 /// The link behind a token, used, old or open; nothing where its user is gone.
 pub(super) async fn password_link(db: &Db, digest: &Digest) -> Result<Option<PasswordLink>, Fault> {
     let [one, two, three] = PASSWORD;
-    query(
+    query(concat!(
         "select t.purpose, t.subject_id, t.handed_over_by, t.message_id, t.lives_until, t.ended_at,
-                o.name as organization_name, o.slug as organization_slug, u.id, u.organization_id, u.email, u.full_name, u.role,
-                u.status, u.password_hash is not null as has_password, u.proved_how, u.proved_by, u.proved_at, u.came_by,
-                u.created_at, u.deactivated_at, u.seen_at
-           from tokens t join users u on u.id = t.subject_id and u.organization_id = t.organization_id
+                o.name as organization_name, o.slug as organization_slug, ",
+        user_columns!("u."),
+        " from tokens t join users u on u.id = t.subject_id and u.organization_id = t.organization_id
            join organizations o on o.id = t.organization_id
-          where t.digest = $1 and t.purpose in ($2, $3, $4)",
-    )
+          where t.digest = $1 and t.purpose in ($2, $3, $4)"
+    ))
     .bind(digest)
     .bind(one)
     .bind(two)

@@ -4,6 +4,43 @@
 //!
 //! Tables: `users`, `barred_addresses`.
 
+/// The columns that a [`User`] is read from, of the table or the alias that is given: `""`, `"u."`.
+macro_rules! user_columns {
+    ($of:literal) => {
+        concat!(
+            $of,
+            "id, ",
+            $of,
+            "organization_id, ",
+            $of,
+            "email, ",
+            $of,
+            "full_name, ",
+            $of,
+            "role, ",
+            $of,
+            "status, ",
+            $of,
+            "password_hash is not null as has_password, ",
+            $of,
+            "proved_how, ",
+            $of,
+            "proved_by, ",
+            $of,
+            "proved_at, ",
+            $of,
+            "came_by, ",
+            $of,
+            "created_at, ",
+            $of,
+            "deactivated_at, ",
+            $of,
+            "seen_at"
+        )
+    };
+}
+pub(crate) use user_columns;
+
 mod model;
 mod store;
 

@@ -48,12 +48,7 @@ macro_rules! users {
         users!("users u ", $rest)
     };
     ($from:expr, $rest:expr) => {
-        concat!(
-            "select u.id, u.organization_id, u.email, u.full_name, u.role, u.status, u.password_hash is not null as has_password,
-                    u.proved_how, u.proved_by, u.proved_at, u.came_by, u.created_at, u.deactivated_at, u.seen_at from ",
-            $from,
-            $rest
-        )
+        concat!("select ", user_columns!("u."), " from ", $from, $rest)
     };
 }
 

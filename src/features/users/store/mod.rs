@@ -32,16 +32,16 @@ pub(in crate::features::users) async fn insert(
     let email = new.admitted.address();
     let now = tx.now;
     let [one, two, three, four] = address_hashes(app, new.organization, email);
-    query(
+    query(concat!(
         "insert into users (id, organization_id, email, email_key, email_domain, full_name, search_key, role, status,
                 password_hash, password_set_at, seen_at, proved_how, proved_by, proved_at, came_by, came_by_id, created_at)
          select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13, $14, $15, $16, $17
           where $15 <> 'link' or not exists (select 1 from barred_addresses
                                               where organization_id = $2 and until > $17 and address_hash in ($18, $19, $20, $21))
          on conflict (organization_id, email_key) do nothing
-         returning id, organization_id, email, full_name, role, status, password_hash is not null as has_password,
-                   proved_how, proved_by, proved_at, came_by, created_at, deactivated_at, seen_at",
-    )
+         returning ",
+        user_columns!("")
+    ))
     .bind(id)
     .bind(new.organization)
     .bind(email)
@@ -91,25 +91,20 @@ pub async fn by_id<'a>(
     organization: OrganizationId,
     id: UserId,
 ) -> Result<Option<User>, Fault> {
-    query(
-        "select id, organization_id, email, full_name, role, status, password_hash is not null as has_password,
-                proved_how, proved_by, proved_at, came_by, created_at, deactivated_at, seen_at
-           from users where organization_id = $1 and id = $2",
-    )
-    .bind(organization)
-    .bind(id)
-    .optional(on)
-    .await
+    query(concat!("select ", user_columns!(""), " from users where organization_id = $1 and id = $2"))
+        .bind(organization)
+        .bind(id)
+        .optional(on)
+        .await
 }
 
 /// By id, and nobody else changes this user until the end of this write. Whoever changes what hangs on a user (sessions,
 /// tokens, messages) locks the user first, so that no two wait for each other (`docs/sql.md`).
 pub async fn lock(tx: &mut Tx, organization: OrganizationId, id: UserId) -> Result<Option<User>, Fault> {
-    query(
-        "update users set status = status where organization_id = $1 and id = $2
-         returning id, organization_id, email, full_name, role, status, password_hash is not null as has_password,
-                   proved_how, proved_by, proved_at, came_by, created_at, deactivated_at, seen_at",
-    )
+    query(concat!(
+        "update users set status = status where organization_id = $1 and id = $2 returning ",
+        user_columns!("")
+    ))
     .bind(organization)
     .bind(id)
     .optional(tx)
@@ -122,15 +117,11 @@ pub async fn by_address<'a>(
     organization: OrganizationId,
     email: &EmailAddress,
 ) -> Result<Option<User>, Fault> {
-    query(
-        "select id, organization_id, email, full_name, role, status, password_hash is not null as has_password,
-                proved_how, proved_by, proved_at, came_by, created_at, deactivated_at, seen_at
-           from users where organization_id = $1 and email_key = $2",
-    )
-    .bind(organization)
-    .bind(email.identity())
-    .optional(on)
-    .await
+    query(concat!("select ", user_columns!(""), " from users where organization_id = $1 and email_key = $2"))
+        .bind(organization)
+        .bind(email.identity())
+        .optional(on)
+        .await
 }
 
 /// The stored hash of a user's password, for comparing and for nothing else.
