@@ -16,6 +16,7 @@ mod corpus;
 mod delivery;
 mod floors;
 mod forgery;
+mod guesses;
 mod identity;
 mod invitations;
 mod invited;
