@@ -113,7 +113,8 @@ async fn a_thousand_guesses_at_one_code_compare_five() {
         async move { browser.post("/join/code", &[("registration", &registration), ("code", &guess)]).await }
     });
     let pages = all_at_once(guessing).await;
-    assert!(pages.iter().all(|page| page.status == 422));
+    // They are counted one after the other: on a busy machine some are told to come back.
+    assert!(pages.iter().all(|page| matches!(page.status, 422 | 503)));
     assert_eq!(count(&app, "select code_tries from tokens where code_hash is not null").await, 5);
     let late = ada.post("/join/code", &[("registration", &registration), ("code", &mail.code())]).await;
     assert_eq!(late.status, 422, "the right code is dead too");

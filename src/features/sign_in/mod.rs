@@ -86,9 +86,9 @@ pub async fn sign_in(app: &App, door: Door, attempt: Attempt, visitor: &Visitor)
     let is_known =
         |mark: &&Secret| candidate.as_ref().is_some_and(|found| sessions::is_known_browser(app, &found.user, mark));
     let known = attempt.known.as_ref().filter(is_known);
-    let row = row_of(app, organization, &attempt.email, known);
-    let admitted = may_try(app, &row, visitor).await?;
     let stored = candidate.as_ref().and_then(|candidate| candidate.password_hash.clone());
+    let row = row_of(app, (organization, &attempt.email), stored.as_deref(), known);
+    let admitted = may_try(app, &row, visitor).await?;
     // A hash that must be made anew is made from the same password, after it is known to be right.
     let again = Password::parse_existing(attempt.password.expose()).ok();
     let compared = compare(app, &row, &admitted, attempt.password, stored.clone(), &visitor.source()).await?;
@@ -118,13 +118,20 @@ pub async fn sign_in(app: &App, door: Door, attempt: Attempt, visitor: &Visitor)
     Ok(started)
 }
 
-/// The failures in a row that count here: the address's, or those of this known browser alone, so that
-/// strangers who guess do not shut the owner out.
-fn row_of(app: &App, organization: OrganizationId, email: &EmailAddress, known: Option<&Secret>) -> RowKey {
+/// The failures in a row that count here: the address's, or those of this known browser alone, so that strangers who
+/// guess do not shut the owner out. They are failures at the password with this hash: with a new one, a reset's for
+/// instance, another row begins, and lets the owner in however many there were.
+fn row_of(
+    app: &App,
+    (organization, email): (OrganizationId, &EmailAddress),
+    stored: Option<&str>,
+    known: Option<&Secret>,
+) -> RowKey {
     let (organization, identity) = (organization.uuid(), email.identity());
+    let stored = stored.unwrap_or_default().as_bytes();
     match known.map(Secret::digest) {
-        None => RowKey::of(app, &[organization.as_bytes(), identity.as_bytes()]),
-        Some(mark) => RowKey::of(app, &[organization.as_bytes(), identity.as_bytes(), mark.bytes()]),
+        None => RowKey::of(app, &[organization.as_bytes(), identity.as_bytes(), stored]),
+        Some(mark) => RowKey::of(app, &[organization.as_bytes(), identity.as_bytes(), stored, mark.bytes()]),
     }
 }
 

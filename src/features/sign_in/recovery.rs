@@ -1,9 +1,6 @@
 //! A new password: asked for by anybody, set by whoever reads the mailbox, or by a link from a shell.
 
-use super::{
-    row_of,
-    store::{self, PasswordLink, RecoveryRequest},
-};
+use super::store::{self, PasswordLink, RecoveryRequest};
 use crate::{
     features::{
         address_changes::{self, ChangeEnd},
@@ -16,7 +13,6 @@ use crate::{
         App, Fault,
         db::Tx,
         hashing::HashError,
-        limits::failures,
         mail::{Cause, Kind, outbox},
         tokens::{self, NewToken, Purpose},
         web::Visitor,
@@ -161,7 +157,6 @@ pub(super) async fn reset(
     }
     sessions::end_all_of(&mut tx, user.id, None).await?;
     address_changes::end_open_of(&mut tx, user.id, ChangeEnd::Withdrawn).await?;
-    forget_failures(app, &mut tx, user).await?;
     if good.token.purpose != Purpose::BreakGlass {
         users::mark_proved(&mut tx, user.id, Proved::by_token(good.token.handed_over_by)).await?;
     }
@@ -171,11 +166,6 @@ pub(super) async fn reset(
         write_notice(app, &mut tx, user).await?;
     }
     Ok(tx.commit().await?)
-}
-
-/// A reset lets the owner in again, however many wrong passwords there were.
-pub async fn forget_failures(app: &App, tx: &mut Tx, user: &User) -> Result<(), Fault> {
-    failures::forget(tx, &row_of(app, user.organization_id, &user.email, None)).await
 }
 
 /// Tells the stored address that its password was changed.
