@@ -13,6 +13,7 @@ mod lost;
 mod mail;
 mod migrations;
 mod turns;
+mod upgrade;
 
 use tokio::sync::RwLock;
 
