@@ -4,6 +4,7 @@
 mod away;
 mod balanced;
 mod balancer;
+mod clock;
 mod crowd;
 mod drain;
 mod flood;

@@ -1,5 +1,5 @@
 //! The next release moves the schema one step ahead while this one serves, and the replicas follow one by one (P1-16).
-//! There is no release before this one that knows PostgreSQL, so both are played by this binary.
+//! There is no release before this one that knows `PostgreSQL`, so both are played by this binary.
 
 use std::{
     borrow::Cow,
