@@ -175,8 +175,8 @@ async fn replicas_follow_a_step_of_the_schema_one_by_one_without_one_error() {
     println!("{} requests of the crowd, {} errors; the slowest took {slowest:?}", tries.len(), errors.len());
     assert!(errors.is_empty(), "{errors:?}");
     crowd.all_have_mail(0).await;
-    for server in [one, two] {
-        let ran = server.stop().await;
+    let (one, two) = tokio::join!(one.stop(), two.stop());
+    for ran in [one, two] {
         assert!(!ran.err.contains("ERROR"), "{}", ran.err);
     }
     crowd.is_as_acknowledged(&place).await;
