@@ -16,7 +16,8 @@ test: tools format lint rust postgres browser ## Format, lints, tests and storie
 	browser=$$(awk '/pass [0-9]+$$/ { n += $$NF } END { print n }' target/browser-tests.log)
 	echo "test summary: $$rust tests in Rust and $${browser:-0} stories in a browser passed, 0 failed"
 
-# Debian names. Elsewhere have Rust (the version in Cargo.toml), Node.js 18 or later, npm, Chromium and PostgreSQL 15 or later.
+# Debian names. Elsewhere have Rust (the version in Cargo.toml), Node.js 18 or later, npm, Chromium, PostgreSQL 15 or later, HAProxy, nginx
+# and libfaketime.
 tools:
 	@missing=()
 	command -v cc >/dev/null || missing+=(gcc libc6-dev)
@@ -25,6 +26,7 @@ tools:
 	command -v openssl >/dev/null || missing+=(openssl)
 	[ -x /usr/sbin/haproxy ] || command -v haproxy >/dev/null || missing+=(haproxy)
 	[ -x /usr/sbin/nginx ] || command -v nginx >/dev/null || missing+=(nginx-light)
+	ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || missing+=(faketime)
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
 	[ -n "$${CHROMIUM:-}" ] || command -v chromium >/dev/null || missing+=(chromium)
 	if [ $${#missing[@]} -gt 0 ]; then

@@ -127,6 +127,11 @@ impl Running {
         Timestamp(self.told.fetch_max(now, Ordering::SeqCst).max(now))
     }
 
+    fn start_after(&self, elapsed: i64, told: Timestamp) {
+        self.offset.store(told.0.saturating_sub(elapsed), Ordering::SeqCst);
+        self.told.store(told.0, Ordering::SeqCst);
+    }
+
     fn set_after(&self, elapsed: i64, told: Timestamp) {
         let offset = self.offset.load(Ordering::SeqCst);
         let wanted = told.0.saturating_sub(elapsed);
@@ -148,6 +153,13 @@ impl Clock {
     /// What the machine's calendar says.
     pub fn of_this_machine() -> Timestamp {
         Timestamp(jiff::Timestamp::now().as_microsecond())
+    }
+
+    /// Starts a running clock that nobody has asked yet: another one says what time it is, earlier or later.
+    pub fn start(&self, told: Timestamp) {
+        if let Self::Running(running) = self {
+            running.start_after(running.elapsed(), told);
+        }
     }
 
     /// Sets a running clock by another one: at once when it is behind, little by little when it is ahead.
@@ -207,6 +219,16 @@ mod tests {
         assert_eq!(clock.now(), clock.now());
         clock.advance(DAY);
         assert_eq!(clock.now(), Timestamp::from_micros(0) + DAY);
+    }
+
+    #[test]
+    fn a_clock_that_nobody_has_asked_yet_starts_where_another_one_is() {
+        for told in [0, 1_000_000, 7_200_000_000].map(Timestamp::from_micros) {
+            let clock = Running::starting_at(Timestamp::from_micros(3_600_000_000));
+            clock.start_after(10, told);
+            assert_eq!(clock.now_after(10), told);
+            assert_eq!(clock.now_after(30), told + Duration::from_micros(20));
+        }
     }
 
     #[test]

@@ -9,6 +9,13 @@ use crate::{
     values::{DAY, EmailAddress, InvitationId, OrganizationId, Timestamp, UserId, kinds},
 };
 
+/// The columns of an invitation.
+macro_rules! columns {
+    () => {
+        "id, organization_id, email, role, invited_by, ended_why"
+    };
+}
+
 pub(super) async fn insert(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -16,10 +23,11 @@ pub(super) async fn insert(
     role: Role,
     by: Option<UserId>,
 ) -> Result<Invitation, Fault> {
-    query(
+    query(concat!(
         "insert into invitations (id, organization_id, email, email_key, role, invited_by, created_at, renewed_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $7) returning *",
-    )
+         values ($1, $2, $3, $4, $5, $6, $7, $7) returning ",
+        columns!()
+    ))
     .bind(tx.new_id::<kinds::Invitation>())
     .bind(organization)
     .bind(address)
@@ -36,11 +44,15 @@ pub(super) async fn find_pending(
     organization: OrganizationId,
     address: &EmailAddress,
 ) -> Result<Option<Invitation>, Fault> {
-    query("select * from invitations where organization_id = $1 and email_key = $2 and ended_at is null")
-        .bind(organization)
-        .bind(address.identity())
-        .optional(tx)
-        .await
+    query(concat!(
+        "select ",
+        columns!(),
+        " from invitations where organization_id = $1 and email_key = $2 and ended_at is null"
+    ))
+    .bind(organization)
+    .bind(address.identity())
+    .optional(tx)
+    .await
 }
 
 /// The pending invitation of an address whose link still works, for whoever comes another way (decision R2): it was
@@ -51,12 +63,14 @@ pub async fn pending_for<'a>(
     organization: OrganizationId,
     address: &EmailAddress,
 ) -> Result<Option<Invitation>, Fault> {
-    query(
-        "select * from invitations
+    query(concat!(
+        "select ",
+        columns!(),
+        " from invitations
           where organization_id = $1 and email_key = $2 and ended_at is null
             and exists (select 1 from tokens where subject_id = invitations.id and purpose = $3
-                         and tokens.ended_at is null and (lives_until is null or lives_until > $4))",
-    )
+                         and tokens.ended_at is null and (lives_until is null or lives_until > $4))"
+    ))
     .bind(organization)
     .bind(address.identity())
     .bind(Purpose::Invitation)
@@ -101,7 +115,7 @@ pub(super) async fn end(
 
 /// By id, within one organization.
 pub async fn by_id(db: &Db, organization: OrganizationId, id: InvitationId) -> Result<Option<Invitation>, Fault> {
-    query("select * from invitations where organization_id = $1 and id = $2")
+    query(concat!("select ", columns!(), " from invitations where organization_id = $1 and id = $2"))
         .bind(organization)
         .bind(id)
         .optional(db)
@@ -110,11 +124,15 @@ pub async fn by_id(db: &Db, organization: OrganizationId, id: InvitationId) -> R
 
 /// The pending invitation with this id, inside the write that accepts it.
 pub async fn open_in(tx: &mut Tx, organization: OrganizationId, id: InvitationId) -> Result<Option<Invitation>, Fault> {
-    query("select * from invitations where organization_id = $1 and id = $2 and ended_at is null")
-        .bind(organization)
-        .bind(id)
-        .optional(tx)
-        .await
+    query(concat!(
+        "select ",
+        columns!(),
+        " from invitations where organization_id = $1 and id = $2 and ended_at is null"
+    ))
+    .bind(organization)
+    .bind(id)
+    .optional(tx)
+    .await
 }
 
 /// The place of an invitation in the list.
@@ -151,11 +169,15 @@ pub async fn newest_of(
     organization: OrganizationId,
     address: &EmailAddress,
 ) -> Result<Option<Invitation>, Fault> {
-    query("select * from invitations where organization_id = $1 and email_key = $2 order by created_at desc, id desc limit 1")
-        .bind(organization)
-        .bind(address.identity())
-        .optional(db)
-        .await
+    query(concat!(
+        "select ",
+        columns!(),
+        " from invitations where organization_id = $1 and email_key = $2 order by created_at desc, id desc limit 1"
+    ))
+    .bind(organization)
+    .bind(address.identity())
+    .optional(db)
+    .await
 }
 
 /// The message of an invitation was refused for good (decision R11).

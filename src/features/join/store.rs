@@ -13,13 +13,25 @@ use crate::{
     },
 };
 
+/// The columns of a registration; of `r` where other tables stand beside it.
+macro_rules! columns {
+    () => {
+        "id, organization_id, link_id, link_code_id, email, state, ended_why, asked_at, expires_at, confirmed_until, handed_over_by"
+    };
+    (r) => {
+        "r.id, r.organization_id, r.link_id, r.link_code_id, r.email, r.state, r.ended_why, r.asked_at, r.expires_at,
+                    r.confirmed_until, r.handed_over_by"
+    };
+}
+
 pub(super) async fn insert(tx: &mut Tx, link: &Found, begin: &Begin) -> Result<Registration, Fault> {
     let until = tx.now + model::LIFETIME;
-    query(
+    query(concat!(
         "insert into registrations (id, organization_id, link_id, link_code_id, browser_digest, email, email_key, email_domain,
                 state, begun_at, expires_at, asked_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $10) returning *",
-    )
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $10) returning ",
+        columns!()
+    ))
     .bind(tx.new_id::<kinds::Registration>())
     .bind(link.organization_id)
     .bind(link.link_id)
@@ -56,12 +68,14 @@ pub(super) async fn find_open(
     .bind(address.identity())
     .execute(&mut *tx)
     .await?;
-    query(
-        "select * from registrations
+    query(concat!(
+        "select ",
+        columns!(),
+        " from registrations
           where browser_digest = $1 and link_id = $2 and email_key = $3
             and (ended_at is null or (ended_why = $4 and expires_at > $5))
-          order by case when ended_at is null then 0 else 1 end, begun_at desc limit 1",
-    )
+          order by case when ended_at is null then 0 else 1 end, begun_at desc limit 1"
+    ))
     .bind(browser)
     .bind(link)
     .bind(address.identity())
@@ -79,7 +93,7 @@ pub(super) async fn mark_asked(tx: &mut Tx, id: RegistrationId) -> Result<(), Fa
 
 /// By id, whatever has become of it.
 pub(super) async fn find(db: &Db, id: RegistrationId) -> Result<Option<Registration>, Fault> {
-    query("select * from registrations where id = $1").bind(id).optional(db).await
+    query(concat!("select ", columns!(), " from registrations where id = $1")).bind(id).optional(db).await
 }
 
 /// By public id, good only with the matching secret.
@@ -88,7 +102,11 @@ pub(super) async fn find_of_browser<'a>(
     id: RegistrationId,
     browser: &Digest,
 ) -> Result<Option<Registration>, Fault> {
-    query("select * from registrations where id = $1 and browser_digest = $2").bind(id).bind(browser).optional(on).await
+    query(concat!("select ", columns!(), " from registrations where id = $1 and browser_digest = $2"))
+        .bind(id)
+        .bind(browser)
+        .optional(on)
+        .await
 }
 
 /// The policy of the link that a registration came through.
@@ -153,7 +171,9 @@ pub struct Opened {
 macro_rules! opened {
     ($rest:literal) => {
         concat!(
-            "select r.*, o.self_service, l.paused, l.opens_at, l.expires_at as link_expires_at, l.maximum, l.used,
+            "select ",
+            columns!(r),
+            ", o.self_service, l.paused, l.opens_at, l.expires_at as link_expires_at, l.maximum, l.used,
                     o.name as organization_name, o.slug as organization_slug,
                     (select count(*) from registrations b where b.browser_digest = $2 and b.ended_at is null and b.id <> r.id) as others, ",
             $rest
@@ -216,7 +236,8 @@ macro_rules! finish {
                     user_id = case when id = $1 then $2 else user_id end, ended_at = $3
               where organization_id = $4 and email_key = $5 and ended_at is null and (id <> $1 or (expires_at > $3 and ",
             $proof,
-            ")) returning *"
+            ")) returning ",
+            columns!()
         )
     };
 }
@@ -269,20 +290,28 @@ pub(super) async fn list_open_of(
     organization: OrganizationId,
     address: &EmailAddress,
 ) -> Result<Vec<Registration>, Fault> {
-    query("select * from registrations where organization_id = $1 and email_key = $2 and ended_at is null")
-        .bind(organization)
-        .bind(address.identity())
-        .all(tx)
-        .await
+    query(concat!(
+        "select ",
+        columns!(),
+        " from registrations where organization_id = $1 and email_key = $2 and ended_at is null"
+    ))
+    .bind(organization)
+    .bind(address.identity())
+    .all(tx)
+    .await
 }
 
 /// Those that are open, and those that look so.
 pub(super) async fn list_open(tx: &mut Tx, organization: OrganizationId) -> Result<Vec<Registration>, Fault> {
-    query("select * from registrations where organization_id = $1 and (ended_at is null or ended_why = $2)")
-        .bind(organization)
-        .bind(EndedWhy::JoinedElsewhere)
-        .all(tx)
-        .await
+    query(concat!(
+        "select ",
+        columns!(),
+        " from registrations where organization_id = $1 and (ended_at is null or ended_why = $2)"
+    ))
+    .bind(organization)
+    .bind(EndedWhy::JoinedElsewhere)
+    .all(tx)
+    .await
 }
 
 /// How many registrations are open, by domain.

@@ -28,6 +28,13 @@ pub struct Organization {
     pub settings_at: Timestamp,
 }
 
+/// The columns of an organization.
+macro_rules! columns {
+    () => {
+        "id, slug, name, login_method, self_service, settings_version, settings_by, settings_at"
+    };
+}
+
 pub(super) async fn insert(tx: &mut Tx, name: &OrganizationName, slug: &Slug) -> Result<Option<OrganizationId>, Fault> {
     let made: Option<(OrganizationId,)> = query(
         "insert into organizations (id, slug, name, login_method, self_service, settings_version, settings_at, created_at)
@@ -53,23 +60,24 @@ pub async fn any<'a>(on: impl Into<Target<'a>>) -> Result<bool, Fault> {
 
 /// The organization, where there is exactly one.
 pub async fn only_one(db: &Db) -> Result<Option<Organization>, Fault> {
-    let mut two: Vec<Organization> = query("select * from organizations limit 2").all(db).await?;
+    let mut two: Vec<Organization> =
+        query(concat!("select ", columns!(), " from organizations limit 2")).all(db).await?;
     Ok(if two.len() == 1 { two.pop() } else { None })
 }
 
 /// By its id.
 pub async fn by_id<'a>(on: impl Into<Target<'a>>, id: OrganizationId) -> Result<Option<Organization>, Fault> {
-    query("select * from organizations where id = $1").bind(id).optional(on).await
+    query(concat!("select ", columns!(), " from organizations where id = $1")).bind(id).optional(on).await
 }
 
 /// By its slug.
 pub async fn by_slug(db: &Db, slug: &Slug) -> Result<Option<Organization>, Fault> {
-    query("select * from organizations where slug = $1").bind(slug).optional(db).await
+    query(concat!("select ", columns!(), " from organizations where slug = $1")).bind(slug).optional(db).await
 }
 
 /// A page of organizations by slug, for the command line.
 pub async fn list<'a>(on: impl Into<Target<'a>>, after: Option<&Slug>, limit: i64) -> Result<Vec<Organization>, Fault> {
-    query("select * from organizations where ($1 is null or slug > $1) order by slug limit $2")
+    query(concat!("select ", columns!(), " from organizations where ($1 is null or slug > $1) order by slug limit $2"))
         .bind(after.map(Slug::as_str))
         .bind(limit)
         .all(on)
@@ -79,7 +87,7 @@ pub async fn list<'a>(on: impl Into<Target<'a>>, after: Option<&Slug>, limit: i6
 /// Locks the organization until the end of this write: whatever reads other rows to decide (the last
 /// manager, the list and the switch at creation) does so behind it, on both databases.
 pub async fn lock(tx: &mut Tx, id: OrganizationId) -> Result<Option<Organization>, Fault> {
-    query("update organizations set settings_version = settings_version where id = $1 returning *")
+    query(concat!("update organizations set settings_version = settings_version where id = $1 returning ", columns!()))
         .bind(id)
         .optional(tx)
         .await
@@ -100,11 +108,12 @@ pub async fn save_settings(
     by: Option<UserId>,
 ) -> Result<Option<Organization>, Fault> {
     let now = tx.now;
-    query(
+    query(concat!(
         "update organizations set login_method = $1, self_service = $2, settings_version = settings_version + 1,
                 settings_by = $3, settings_at = $4
-          where id = $5 and settings_version = $6 returning *",
-    )
+          where id = $5 and settings_version = $6 returning ",
+        columns!()
+    ))
     .bind(login_method)
     .bind(self_service)
     .bind(by)

@@ -79,7 +79,12 @@ pub(super) async fn insert(
 
 /// The oldest ones.
 pub(super) async fn list_oldest(db: &Db, limit: i64) -> Result<Vec<RecoveryRequest>, Fault> {
-    query("select * from recovery_requests order by asked_at, id limit $1").bind(limit).all(db).await
+    query(
+        "select id, organization_id, email, request_id, client_address from recovery_requests order by asked_at, id limit $1",
+    )
+    .bind(limit)
+    .all(db)
+    .await
 }
 
 /// Takes one to work it off: of two workers, one gets it.

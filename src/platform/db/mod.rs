@@ -114,7 +114,18 @@ impl Db {
     /// Sets the clock by the database's: what replicas share decides every expiry (decision U6). On `SQLite`
     /// that is this machine's own.
     pub async fn set_clock(&self) -> Result<(), Fault> {
-        let told = match &self.engine {
+        self.clock.set(self.ask_the_time().await?);
+        Ok(())
+    }
+
+    /// The same when it is opened, before anybody has asked: a machine whose calendar is ahead starts with the others' time.
+    async fn start_clock(&self) -> Result<(), Fault> {
+        self.clock.start(self.ask_the_time().await?);
+        Ok(())
+    }
+
+    async fn ask_the_time(&self) -> Result<Timestamp, Fault> {
+        Ok(match &self.engine {
             Engine::Sqlite { .. } => Clock::of_this_machine(),
             Engine::Postgres(_) => {
                 let asked = tokio::time::Instant::now();
@@ -122,9 +133,7 @@ impl Db {
                 // Half of the way there and back has passed since it was read.
                 told + asked.elapsed() / 2
             }
-        };
-        self.clock.set(told);
-        Ok(())
+        })
     }
 
     /// How busy the connections are.

@@ -129,7 +129,7 @@ impl Db {
         let db = Self { engine, clock, randomness, wake: Arc::default() };
         db.refuse_newer(url).await?;
         db.migrate(url).await?;
-        db.set_clock().await.map_err(|fault| not_migrated(url, fault.to_string()))?;
+        db.start_clock().await.map_err(|fault| not_migrated(url, fault.to_string()))?;
         Ok(db)
     }
 

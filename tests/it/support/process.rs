@@ -139,7 +139,12 @@ impl Place {
 
     /// Starts the server on a port that the system chooses, and waits until it is ready.
     pub async fn serve(&self) -> Server {
-        let mut server = self.begin_to_serve();
+        self.serve_at("127.0.0.1:0".parse().unwrap()).await
+    }
+
+    /// The same at an address that was another server's before.
+    pub async fn serve_at(&self, address: SocketAddr) -> Server {
+        let mut server = self.begin_to_serve_at(address);
         let log = server.says("Vestibule is ready").await;
         let ready = log.lines().find(|line| line.contains("Vestibule is ready")).unwrap();
         server.address = field(ready, "listening").parse().unwrap();
@@ -149,7 +154,11 @@ impl Place {
 
     /// Starts the server and waits for nothing.
     pub fn begin_to_serve(&self) -> Server {
-        let mut child = self.command(&["serve", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+        self.begin_to_serve_at("127.0.0.1:0".parse().unwrap())
+    }
+
+    fn begin_to_serve_at(&self, address: SocketAddr) -> Server {
+        let mut child = self.command(&["serve", "--listen", &address.to_string()]).spawn().unwrap();
         let out = gather(child.stdout.take().unwrap());
         let err = gather(child.stderr.take().unwrap());
         Server { child, out, err, address: "127.0.0.1:0".parse().unwrap(), origin: String::new() }

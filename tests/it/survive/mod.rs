@@ -4,6 +4,7 @@
 mod away;
 mod balanced;
 mod balancer;
+mod clock;
 mod crowd;
 mod drain;
 mod flood;
@@ -13,6 +14,7 @@ mod lost;
 mod mail;
 mod migrations;
 mod turns;
+mod upgrade;
 
 use tokio::sync::RwLock;
 
