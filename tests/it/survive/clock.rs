@@ -151,7 +151,7 @@ async fn what_has_expired_stays_so_and_nothing_stops_when_the_calendar_jumps() {
     let crowd = Crowd::new(&server, link.clone(), sink, &[server.address]);
     let mut watched = Watched::new(&crowd, mia, &link).await;
     let all = crowd.start(4, Duration::from_millis(50));
-    crowd.wait_for(length(10, 500)).await;
+    crowd.wait_for(length(10, 100)).await;
     watched.are_alive().await;
     assert!(watched.resets().await, "it has not expired yet");
 
@@ -171,7 +171,7 @@ async fn what_has_expired_stays_so_and_nothing_stops_when_the_calendar_jumps() {
         for (n, (what, ahead)) in steps.into_iter().enumerate() {
             calendar.is_ahead(ahead);
             mail_leaves(&crowd, &link, 10 * round + n + 1, what).await;
-            crowd.wait_for(length(10, 200)).await;
+            crowd.wait_for(length(10, 100)).await;
             // The day is the longest step: in a short run it alone is held until the server must have seen it.
             let held = if ahead == DAY_BACK { SEEN } else { SEEN * u32::try_from(length(0, 1)).unwrap() };
             watched.stay(held, false).await;
@@ -216,14 +216,14 @@ async fn a_replica_whose_calendar_jumps_goes_by_the_time_of_the_database() {
     let mut at_two = Watched { mia: mia.at(&two), reset: watched.reset.clone(), patient: watched.patient.clone() };
     at_two.patient.0.address = two.address;
     let all = crowd.start(4, Duration::from_millis(50));
-    crowd.wait_for(length(10, 500)).await;
+    crowd.wait_for(length(10, 100)).await;
     at_two.are_alive().await;
     assert!(at_two.resets().await, "it started two hours ahead, and goes by the database");
     let steps = [("an hour ahead", HOUR_AHEAD), ("right", 0), ("a day back", DAY_BACK), ("right again", 0)];
     for (n, (what, ahead)) in steps.into_iter().enumerate() {
         calendar.is_ahead(ahead);
         mail_leaves(&crowd, &link, n, what).await;
-        crowd.wait_for(length(10, 500)).await;
+        crowd.wait_for(length(10, 100)).await;
         let held = if n == 0 || ahead == DAY_BACK { SEEN } else { SEEN * u32::try_from(length(0, 4)).unwrap() };
         tokio::join!(watched.stay(held, true), at_two.stay(held, true));
     }
