@@ -3,9 +3,11 @@
 pub mod acts;
 pub mod collector;
 pub mod database;
+pub mod forgetful;
 pub mod network;
 pub mod process;
 pub mod sink;
+pub mod volume;
 
 use std::{
     collections::BTreeMap,

@@ -12,6 +12,7 @@ mod killed;
 mod lost;
 mod mail;
 mod migrations;
+mod power;
 mod turns;
 
 use tokio::sync::RwLock;
