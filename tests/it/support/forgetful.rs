@@ -191,9 +191,10 @@ impl Filesystem for Served {
     }
 
     fn create(&self, of: &Request, _: INodeNo, name: &OsStr, mode: u32, umask: u32, _: i32, reply: ReplyCreate) {
+        let bits = permissions(mode & !umask);
         let mut volume = self.volume();
-        let made = volume.make(name, permissions(mode & !umask), (of.uid(), of.gid()));
-        let attributes = attributes(&mut volume, made).unwrap();
+        let inode = volume.make(name, bits, (of.uid(), of.gid()));
+        let attributes = attributes(&mut volume, inode).unwrap();
         reply.created(&NEVER_OLD, &attributes, Generation(0), FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
     }
 

@@ -44,6 +44,12 @@ struct Ledger {
     tries: Vec<Try>,
 }
 
+/// Whose registration was acknowledged, and who got to the account.
+pub struct Acknowledged {
+    pub begun: BTreeSet<String>,
+    pub finished: BTreeSet<String>,
+}
+
 /// The crowd. Cheap to clone; all of one share everything.
 #[derive(Clone)]
 pub struct Crowd {
@@ -158,6 +164,17 @@ impl Crowd {
         let doors = self.doors.lock().unwrap();
         let [random]: [u8; 1] = Randomness::System.bytes();
         doors[usize::from(random) % doors.len()]
+    }
+
+    /// What was acknowledged until now.
+    pub fn acknowledged(&self) -> Acknowledged {
+        let ledger = self.ledger.lock().unwrap();
+        Acknowledged { begun: ledger.begun.keys().cloned().collect(), finished: ledger.finished.clone() }
+    }
+
+    /// The number of the next one who begins.
+    pub fn next_person(&self) -> usize {
+        self.next.load(Ordering::Relaxed)
     }
 
     /// Everything that was tried since then.

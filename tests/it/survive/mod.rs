@@ -2,6 +2,7 @@
 //! database or their mail server. `SOAK=1` makes every test of these long (`bench/soak`).
 
 mod away;
+mod backup;
 mod balanced;
 mod balancer;
 mod crowd;
