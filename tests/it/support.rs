@@ -3,10 +3,12 @@
 pub mod acts;
 pub mod collector;
 pub mod database;
+pub mod forgetful;
 pub mod network;
 mod page;
 pub mod process;
 pub mod sink;
+pub mod volume;
 
 use std::{
     collections::BTreeMap,

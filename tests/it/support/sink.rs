@@ -5,6 +5,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -146,6 +147,13 @@ impl Sink {
 
     pub fn all(&self) -> Vec<Received> {
         self.received.borrow().clone()
+    }
+
+    /// Waits until it has so many messages, at most so long.
+    pub async fn has(&self, many: usize, at_most: Duration) {
+        let mut received = self.received.clone();
+        let waiting = received.wait_for(|all| all.len() >= many);
+        tokio::time::timeout(at_most, waiting).await.expect("too slow").unwrap();
     }
 
     /// Waits for a message to this address; the first one.

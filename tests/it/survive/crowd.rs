@@ -44,6 +44,12 @@ struct Ledger {
     tries: Vec<Try>,
 }
 
+/// Whose registration was acknowledged, and who got to the account.
+pub struct Acknowledged {
+    pub begun: BTreeSet<String>,
+    pub finished: BTreeSet<String>,
+}
+
 /// The crowd. Cheap to clone; all of one share everything.
 #[derive(Clone)]
 pub struct Crowd {
@@ -110,14 +116,17 @@ impl Crowd {
         let n = self.next.fetch_add(1, Ordering::Relaxed);
         let email = format!("p{n}@acme.com");
         let mut browser = self.visitor(n);
-        let (page, sent) = self.until_answered(&mut browser, &self.link, &[("email", &email)]).await;
+        // Whoever has seen the page has its cookie: a form that is sent again, since its answer was cut off, begins nothing new.
+        let (page, _) = self.until_answered(&mut browser, &self.link, None).await;
+        assert_eq!(page.status, 200, "{}", page.words());
+        let (page, sent) = self.until_answered(&mut browser, &self.link, Some(&[("email", &email)])).await;
         assert_eq!(page.status, 303, "{}", page.words());
         self.ledger.lock().unwrap().begun.insert(email.clone(), sent);
         self.acknowledged.send_modify(|count| *count += 1);
         if n.is_multiple_of(2) {
             let link = self.sink.mail_to(&email).await.link(&self.browser.origin);
             let details = [("full_name", "Somebody"), ("password", PASSWORD)];
-            let (page, sent) = self.until_answered(&mut browser, &link, &details).await;
+            let (page, sent) = self.until_answered(&mut browser, &link, Some(&details)).await;
             if page.status == 303 {
                 self.ledger.lock().unwrap().finished.insert(email);
                 self.acknowledged.send_modify(|count| *count += 1);
@@ -134,14 +143,22 @@ impl Crowd {
         NetBrowser { from: Some(IpAddr::V4(Ipv4Addr::new(127, 1, high, low.max(1)))), ..self.browser.clone() }
     }
 
-    /// Sends a form again and again until a server takes or refuses it; how often it was sent.
-    async fn until_answered(&self, browser: &mut NetBrowser, path: &str, fields: &[(&str, &str)]) -> (Page, usize) {
+    /// Sends a form, or opens a page, again and again until a server takes or refuses it; how often.
+    async fn until_answered(
+        &self,
+        browser: &mut NetBrowser,
+        path: &str,
+        form: Option<&[(&str, &str)]>,
+    ) -> (Page, usize) {
         let mut sent = 0;
         loop {
             sent += 1;
             browser.address = self.a_door();
             let at = Instant::now();
-            let answer = browser.post(path, fields).await;
+            let answer = match form {
+                Some(fields) => browser.post(path, fields).await,
+                None => browser.get(path).await,
+            };
             let status = answer.as_ref().ok().map(|page| page.status);
             let tried = Try { at, took: at.elapsed(), status };
             self.ledger.lock().unwrap().tries.push(tried);
@@ -158,6 +175,17 @@ impl Crowd {
         let doors = self.doors.lock().unwrap();
         let [random]: [u8; 1] = Randomness::System.bytes();
         doors[usize::from(random) % doors.len()]
+    }
+
+    /// What was acknowledged until now.
+    pub fn acknowledged(&self) -> Acknowledged {
+        let ledger = self.ledger.lock().unwrap();
+        Acknowledged { begun: ledger.begun.keys().cloned().collect(), finished: ledger.finished.clone() }
+    }
+
+    /// The number of the next one who begins.
+    pub fn next_person(&self) -> usize {
+        self.next.load(Ordering::Relaxed)
     }
 
     /// Everything that was tried since then.
@@ -196,8 +224,6 @@ impl Crowd {
         }
         let registrations: Vec<(String, i64)> =
             query("select email_key, count(*) from registrations group by email_key").all(&db).await.unwrap();
-        assert!(registrations.iter().all(|(_, count)| *count == 1), "{registrations:?}");
-        let known: BTreeSet<String> = registrations.into_iter().map(|(email, _)| email).collect();
         let users: Vec<(String, i64)> =
             query("select email_key, count(*) from users where email_key <> 'mia@acme.com' group by email_key")
                 .all(&db)
@@ -207,6 +233,8 @@ impl Crowd {
         assert!(users.iter().all(|(_, count)| *count == 1), "{users:?}");
         let users: BTreeSet<String> = users.into_iter().map(|(email, _)| email).collect();
         let ledger = self.ledger.lock().unwrap();
+        assert!(registrations.iter().all(|(_, count)| *count == 1), "{registrations:?}");
+        let known: BTreeSet<String> = registrations.into_iter().map(|(email, _)| email).collect();
         println!(
             "{} accepted, {} joined, {} cut off at the end",
             ledger.begun.len(),

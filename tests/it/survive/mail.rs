@@ -1,13 +1,19 @@
 //! The mail server is away, hangs, refuses for now, and comes back (P0-71).
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use vestibule::{
     platform::mail::SendError,
     values::{HOUR, MINUTE},
 };
 
-use super::{MACHINE, balancer::free_port, quiet};
+use super::{MACHINE, balancer::free_port, length, quiet};
 use crate::support::{
     Opened as _, TestApp,
     acts::{DETAILS, begin},
@@ -85,5 +91,56 @@ async fn people_register_while_mail_cannot_leave_and_all_of_it_leaves_afterwards
     }
     println!("{} messages have left {:?} after the mail server was back", 4 * many, back.elapsed());
     assert_eq!(sink.all().len(), 4 * many, "each once");
+    server.stop().await;
+}
+
+/// Registrations of everybody from 0 to `many`, sixteen at once.
+async fn queue(browser: &NetBrowser, link: &str, many: usize) {
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (browser, link, next) = (browser.clone(), link.to_owned(), Arc::clone(&next));
+        all.spawn(async move {
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= many {
+                    return;
+                }
+                let [high, low] = u16::try_from(n).unwrap().to_be_bytes();
+                let mut person = NetBrowser { from: Some([127, 5, high, low.max(1)].into()), ..browser.clone() };
+                let page = person.post(&link, &[("email", &format!("p{n}@acme.com"))]).await.unwrap();
+                assert_eq!(page.status, 303, "{}", page.words());
+            }
+        });
+    }
+    all.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_queue_leaves_soon_after_the_mail_server_is_back_and_nearly_in_order() {
+    let _machine = MACHINE.read().await;
+    let many = length(200, 10_000);
+    let at = format!("127.0.0.1:{}", free_port());
+    let place = quiet(Place::new()).with("VESTIBULE_SMTP_URL", &format!("smtp://{at}?tls=none"));
+    let mut server = place.serve().await;
+    let (_, link) = server.acme().await;
+    let began = Instant::now();
+    queue(&server.browser(), &link, many).await;
+    println!("{many} registered in {:?}", began.elapsed());
+    let sink = Sink::start_at(at.parse().unwrap(), Ways::default()).await;
+    let back = Instant::now();
+    // One more comes, whose message is the first to get through; without anybody it is the next that is tried again.
+    register(&server.browser(), &link, many, 1).await;
+    sink.has(many + 1, Duration::from_mins(10)).await;
+    println!("{many} messages have left {:?} after the mail server was back", back.elapsed());
+    let left: Vec<String> = sink.all().into_iter().map(|mail| mail.to[0].clone()).collect();
+    let number = |email: &String| email[1..].split('@').next().unwrap().parse::<usize>().unwrap();
+    let queued = left.iter().map(number).filter(|n| *n < many);
+    let from_its_place: Vec<_> = queued.enumerate().map(|(place, n)| place.abs_diff(n)).collect();
+    let far = from_its_place.iter().filter(|by| **by > 100).count();
+    println!("{far} more than a hundred from their places, the farthest {}", from_its_place.iter().max().unwrap());
+    assert_eq!(left.len(), many + 1, "each once");
+    // What was on its way to nobody in that moment fails first, and leaves when the next one has got through.
+    assert!(far <= 2 * 16, "{left:?}");
     server.stop().await;
 }

@@ -2,6 +2,7 @@
 //! database or their mail server. `SOAK=1` makes every test of these long (`bench/soak`).
 
 mod away;
+mod backup;
 mod balanced;
 mod balancer;
 mod clock;
@@ -13,6 +14,7 @@ mod killed;
 mod lost;
 mod mail;
 mod migrations;
+mod power;
 mod turns;
 mod upgrade;
 
