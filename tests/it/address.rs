@@ -247,6 +247,7 @@ async fn who_may_not_return_does_not_by_the_address_given_up_before() {
         ask(&mut ada, "ada@byron.example").await;
         let confirm = app.mail_to("ada@byron.example").await.link();
         assert_eq!(ada.post(&confirm, &[]).await.status, 303);
+        app.deliver().await;
         if taken {
             app.join(&acme.link, "ada@acme.com", "The next Ada").await;
         }

@@ -170,6 +170,7 @@ async fn no_message_says_anything_that_a_stranger_wrote() {
     let waiting = stranger.follow(sent).await;
     let registration = waiting.input("registration");
     stranger.post("/join/code", &[("registration", &registration), ("code", canary)]).await;
+    app.deliver().await;
     stranger.post("/join/resend", &[("registration", &registration), ("code", canary)]).await;
     let link = app.mail_to("ada@acme.com").await.link();
     let name = format!("Ada {canary}");

@@ -133,6 +133,7 @@ async fn a_stranger_cannot_plant_a_password_for_a_victim() {
         "no password is accepted before the mailbox is proved"
     );
 
+    app.deliver().await;
     let mut victim = app.join(&acme.link, "victim@acme.com", "Victim").await;
     assert_eq!(attacker.post("/join/details", &details).await.location.as_deref(), Some("/o/acme/login"));
     for (password, status) in [("planted password here", 422), (PASSWORD, 303)] {

@@ -243,9 +243,12 @@ impl TestApp {
         self.mail.all().into_iter().filter(|mail| mail.to.as_str() == email).collect()
     }
 
-    /// The newest message to an address.
+    /// The newest message to an address. Messages that leave together have no order, so of those there may be only one.
     pub async fn mail_to(&self, email: &str) -> Mail {
-        self.all_mail_to(email).await.pop().unwrap_or_else(|| panic!("no mail to {email}"))
+        let before = self.mail.all().into_iter().filter(|mail| mail.to.as_str() == email).count();
+        let mut all = self.all_mail_to(email).await;
+        assert!(all.len() <= before + 1, "which of {} new messages to {email}?", all.len() - before);
+        all.pop().unwrap_or_else(|| panic!("no mail to {email}"))
     }
 
     /// A write, for what no page can do.
