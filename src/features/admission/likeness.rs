@@ -22,7 +22,8 @@ pub(super) fn is_one_slip(one: &str, other: &str) -> bool {
     if first.is_none() && other_first.is_none() {
         return false;
     }
-    if [after_one.as_str(), one].contains(&after_other.as_str()) || after_one.as_str() == other {
+    let (rest, other_rest) = (after_one.as_str(), after_other.as_str());
+    if rest == other_rest || one == other_rest || rest == other {
         return true;
     }
     let (second, other_second) = (after_one.next(), after_other.next());

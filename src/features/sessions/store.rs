@@ -56,6 +56,18 @@ pub(super) async fn insert(
     Ok(())
 }
 
+/// A session of the user who still has this hash. On `PostgreSQL` the row that says so is locked by a word of its own; on
+/// `SQLite` the one writer does.
+macro_rules! of_the_compared {
+    ($lock:literal) => {
+        concat!(
+            "insert into sessions (id, organization_id, user_id, digest, created_at, seen_at, password_at, expires_at, client_address, user_agent)
+             select $1, organization_id, id, $2, $3, $3, $3, $4, $5, $6 from users where id = $7 and status = $8 and password_hash = $9",
+            $lock
+        )
+    };
+}
+
 /// Starts a session for a user whose password was compared with `password_hash`, if it is still theirs and they may still
 /// sign in; else what was compared decides nothing, and `false`. Whoever changes either waits for this write.
 pub(super) async fn insert_after_comparing(
@@ -65,26 +77,19 @@ pub(super) async fn insert_after_comparing(
     until: Timestamp,
     visitor: &Visitor,
 ) -> Result<bool, Fault> {
-    let inserted = query(
-        "insert into sessions (id, organization_id, user_id, digest, created_at, seen_at, password_at, expires_at, client_address, user_agent)
-         select $1, organization_id, id, $2, $3, $3, $3, $4, $5, $6 from users where id = $7 and status = $8 and password_hash = $9",
-    )
-    .on_postgres(
-        "insert into sessions (id, organization_id, user_id, digest, created_at, seen_at, password_at, expires_at, client_address, user_agent)
-         select $1, organization_id, id, $2, $3, $3, $3, $4, $5, $6 from users where id = $7 and status = $8 and password_hash = $9
-            for no key update",
-    )
-    .bind(tx.new_id::<kinds::Session>())
-    .bind(digest)
-    .bind(tx.now)
-    .bind(until)
-    .bind(visitor.address.to_string())
-    .bind(visitor.user_agent.as_str())
-    .bind(user.id)
-    .bind(Status::Active)
-    .bind(password_hash)
-    .execute(tx)
-    .await?;
+    let inserted = query(of_the_compared!(""))
+        .on_postgres(of_the_compared!(" for no key update"))
+        .bind(tx.new_id::<kinds::Session>())
+        .bind(digest)
+        .bind(tx.now)
+        .bind(until)
+        .bind(visitor.address.to_string())
+        .bind(visitor.user_agent.as_str())
+        .bind(user.id)
+        .bind(Status::Active)
+        .bind(password_hash)
+        .execute(tx)
+        .await?;
     Ok(inserted == 1)
 }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What a sign-in is decided by: the organization, and who could sign in there with an address.
-#[derive(Debug, FromRow)]
+#[derive(FromRow)]
 pub struct Door {
     /// The organization behind it.
     #[sqlx(rename = "behind")]
@@ -22,8 +22,8 @@ pub struct Door {
     pub candidate: Perhaps<Candidate>,
 }
 
-/// Who could sign in with an address: the user, and the hash of their password.
-#[derive(Debug, Clone, FromRow)]
+/// Who could sign in with an address: the user, and the hash of their password, which is never printed.
+#[derive(FromRow)]
 pub struct Candidate {
     /// The user.
     #[sqlx(flatten)]

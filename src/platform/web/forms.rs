@@ -1,12 +1,14 @@
 use std::collections::HashSet;
 
 use axum::{
-    body::Body,
     extract::{FromRequest, RawForm, Request},
-    http::{HeaderValue, Method, header},
+    http::StatusCode,
     response::IntoResponse,
 };
-use serde::de::DeserializeOwned;
+use serde::de::{
+    DeserializeOwned,
+    value::{self, MapDeserializer},
+};
 use url::form_urlencoded;
 
 use super::PageError;
@@ -52,27 +54,18 @@ impl Errors {
 /// counts. What is no form (another type of content, a body too large) is refused whole.
 pub struct Form<T>(pub T);
 
-const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
-
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Form<T> {
     type Rejection = PageError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, PageError> {
         let RawForm(sent) = RawForm::from_request(request, state).await.map_err(refused)?;
-        let mut once = Request::new(Body::from(each_once(&sent)));
-        *once.method_mut() = Method::POST;
-        once.headers_mut().insert(header::CONTENT_TYPE, FORM);
-        let axum::Form(form) = axum::Form::from_request(once, state).await.map_err(refused)?;
-        Ok(Self(form))
+        let mut seen = HashSet::new();
+        let once = form_urlencoded::parse(&sent).filter(|(name, _)| seen.insert(name.clone()));
+        let form = T::deserialize(MapDeserializer::<_, value::Error>::new(once));
+        form.map(Self).map_err(|_| refused(StatusCode::UNPROCESSABLE_ENTITY))
     }
 }
 
 fn refused(rejection: impl IntoResponse) -> PageError {
     PageError::Page(Box::new(rejection.into_response()))
-}
-
-fn each_once(sent: &[u8]) -> String {
-    let mut seen = HashSet::new();
-    let fields = form_urlencoded::parse(sent).filter(|(name, _)| seen.insert(name.clone()));
-    form_urlencoded::Serializer::new(String::with_capacity(sent.len())).extend_pairs(fields).finish()
 }

@@ -94,11 +94,12 @@ async fn people_register_while_mail_cannot_leave_and_all_of_it_leaves_afterwards
     server.stop().await;
 }
 
-/// Registrations of everybody from 0 to `many`, sixteen at once.
+/// Registrations of everybody from 0 to `many`, so many at once that it matters little when a link, beyond two thousand in
+/// ten minutes, answers everybody a second later.
 async fn queue(browser: &NetBrowser, link: &str, many: usize) {
     let next = Arc::new(AtomicUsize::new(0));
     let mut all = tokio::task::JoinSet::new();
-    for _ in 0..16 {
+    for _ in 0..length(16, 256) {
         let (browser, link, next) = (browser.clone(), link.to_owned(), Arc::clone(&next));
         all.spawn(async move {
             loop {
