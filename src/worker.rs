@@ -48,14 +48,15 @@ impl Words for Letters {
 
     async fn failed(&self, tx: &mut Tx, message: &Message) -> Result<(), Fault> {
         match message.kind {
-            Kind::Confirmation => join::mail_failed(tx, message.subject_id.of()).await?,
-            Kind::Invitation => invitations::mail_failed(tx, message.subject_id.of()).await?,
+            Kind::Confirmation => join::mail_failed(tx, message.subject_id.of()),
+            Kind::Invitation => invitations::mail_failed(tx, message.subject_id.of()),
             _ => {}
         }
         let details = serde_json::json!({ "kind": message.kind.as_str() });
         let happened =
             Happened { kind: EventKind::MessageFailed, subject: Some(message.subject_id), parameters: details };
-        audit::record(tx, message.organization_id, &Actor::server(), happened).await
+        audit::record(tx, message.organization_id, &Actor::server(), happened);
+        Ok(())
     }
 }
 
@@ -83,15 +84,15 @@ pub async fn write_tallies(app: &App) -> Result<(), Fault> {
         return Ok(());
     }
     let mut tx = app.db.write().await?;
-    links::write_funnel(&mut tx, &funnel).await?;
+    links::write_funnel(&mut tx, &funnel);
     for (organization, count) in ended {
-        audit::count_all_refused(&mut tx, organization, Refused::Link, count).await?;
+        audit::count_all_refused(&mut tx, organization, Refused::Link, count);
     }
     let users_seen = sessions::write_seen(&mut tx, &seen).await?;
     tx.commit().await?;
     let mut tx = app.db.write().await?;
     for (user, at) in users_seen {
-        users::mark_seen(&mut tx, user, at).await?;
+        users::mark_seen(&mut tx, user, at);
     }
     tx.commit().await
 }

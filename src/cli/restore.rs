@@ -147,7 +147,7 @@ async fn end(restored: &Db, keep_open: bool) -> Result<Ended, CommandError> {
             }
             let happened =
                 Happened { kind: EventKind::Restored, subject: None, parameters: json!({ "kept_open": keep_open }) };
-            audit::record(&mut tx, organization.id, &actor, happened).await?;
+            audit::record(&mut tx, organization.id, &actor, happened);
         }
         match page.into_iter().last() {
             Some(last) => after = Some(last.slug),

@@ -50,8 +50,7 @@ pub(super) async fn begin(
     write(app, &mut tx, &user, change, new, confirmation).await?;
     let notice = (Kind::AddressChanging, Purpose::AddressStop, Cause::Notice);
     write(app, &mut tx, &user, change, &user.email, notice).await?;
-    audit::record(&mut tx, user.organization_id, &member.actor(), Happened::to(EventKind::AddressChangeBegun, user.id))
-        .await?;
+    audit::record(&mut tx, user.organization_id, &member.actor(), Happened::to(EventKind::AddressChangeBegun, user.id));
     Ok(tx.commit().await?)
 }
 
@@ -72,8 +71,8 @@ async fn write(
         actor: Some(user.id),
     };
     let message = outbox::write(app, tx, message).await?;
-    tokens::issue(app, tx, NewToken { purpose, organization: user.organization_id, subject: change }, message, false)
-        .await
+    tokens::issue(app, tx, NewToken { purpose, organization: user.organization_id, subject: change }, message, false);
+    Ok(())
 }
 
 /// What a link of a change does.
@@ -149,7 +148,7 @@ async fn confirm(
         return Err(AccountError::Taken);
     }
     users::end_open_tokens(tx, user.id).await?;
-    audit::record(tx, user.organization_id, &member.actor(), Happened::to(EventKind::AddressChanged, user.id)).await?;
+    audit::record(tx, user.organization_id, &member.actor(), Happened::to(EventKind::AddressChanged, user.id));
     let notice = outbox::NewMessage {
         organization: user.organization_id,
         kind: Kind::AddressChanged,
@@ -165,12 +164,14 @@ async fn confirm(
 async fn stop(tx: &mut Tx, member: &Member, change: &AddressChange) -> Result<(), AccountError> {
     end(tx, change, ChangeEnd::Stopped).await?;
     let happened = Happened::to(EventKind::AddressChangeStopped, change.user_id);
-    Ok(audit::record(tx, change.organization_id, &member.actor(), happened).await?)
+    audit::record(tx, change.organization_id, &member.actor(), happened);
+    Ok(())
 }
 
 async fn end(tx: &mut Tx, change: &AddressChange, why: ChangeEnd) -> Result<(), AccountError> {
     if !address_changes::end(tx, change.id, why).await? {
         return Err(AccountError::Over);
     }
-    Ok(address_changes::end_links(tx, change.id).await?)
+    address_changes::end_links(tx, change.id);
+    Ok(())
 }

@@ -89,8 +89,8 @@ async fn must_be_password(app: &App, member: &Member, typed: &str) -> Result<(),
 async fn rename(app: &App, member: &Member, full_name: FullName) -> Result<(), AccountError> {
     let mut tx = app.db.write().await?;
     let user = own_user(&mut tx, member).await?;
-    users::rename(&mut tx, &user, &full_name).await?;
-    audit::record(&mut tx, member.organization, &member.actor(), Happened::to(EventKind::NameChanged, user.id)).await?;
+    users::rename(&mut tx, &user, &full_name);
+    audit::record(&mut tx, member.organization, &member.actor(), Happened::to(EventKind::NameChanged, user.id));
     Ok(tx.commit().await?)
 }
 
@@ -114,9 +114,8 @@ async fn change_password(
     sessions::end_all_of(&mut tx, user.id, None).await?;
     users::end_open_tokens(&mut tx, user.id).await?;
     sign_in::write_notice(app, &mut tx, &user).await?;
-    let started = sessions::start(app, &mut tx, &user, &member.visitor, Brought::default()).await?;
-    audit::record(&mut tx, member.organization, &member.actor(), Happened::to(EventKind::PasswordChanged, user.id))
-        .await?;
+    let started = sessions::start(app, &mut tx, &user, &member.visitor, Brought::default());
+    audit::record(&mut tx, member.organization, &member.actor(), Happened::to(EventKind::PasswordChanged, user.id));
     tx.commit().await?;
     Ok(started)
 }
@@ -125,7 +124,7 @@ async fn change_password(
 async fn end_other_sessions(app: &App, member: &Member) -> Result<u64, Fault> {
     let mut tx = app.db.write().await?;
     let ended = sessions::end_all_of(&mut tx, member.user, Some(member.session)).await?;
-    record_ended(&mut tx, member, ended).await?;
+    record_ended(&mut tx, member, ended);
     tx.commit().await?;
     Ok(ended)
 }
@@ -136,12 +135,12 @@ async fn end_session(app: &App, member: &Member, id: SessionId) -> Result<bool, 
     if !sessions::end(&mut tx, member.user, id).await? {
         return Ok(false);
     }
-    record_ended(&mut tx, member, 1).await?;
+    record_ended(&mut tx, member, 1);
     tx.commit().await?;
     Ok(true)
 }
 
-async fn record_ended(tx: &mut Tx, member: &Member, ended: u64) -> Result<(), Fault> {
+fn record_ended(tx: &mut Tx, member: &Member, ended: u64) {
     let happened = Happened::to(EventKind::SessionsEnded, member.user).with(serde_json::json!({ "ended": ended }));
-    audit::record(tx, member.organization, &member.actor(), happened).await
+    audit::record(tx, member.organization, &member.actor(), happened);
 }

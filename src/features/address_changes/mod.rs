@@ -58,16 +58,16 @@ pub async fn begin(
 pub async fn end_open_of(tx: &mut Tx, user: UserId, why: ChangeEnd) -> Result<(), Fault> {
     for id in store::list_open_of(tx, user).await? {
         end(tx, id, why).await?;
-        end_links(tx, id).await?;
+        end_links(tx, id);
     }
     Ok(())
 }
 
 /// Ends both links of a change: the one that confirms it and the one that stops it.
-pub async fn end_links(tx: &mut Tx, id: AddressChangeId) -> Result<(), Fault> {
-    outbox::drop_about(tx, id.subject()).await?;
-    tokens::end_all(tx, Purpose::AddressConfirmation, id.subject()).await?;
-    tokens::end_all(tx, Purpose::AddressStop, id.subject()).await
+pub fn end_links(tx: &mut Tx, id: AddressChangeId) {
+    outbox::drop_about(tx, id.subject());
+    tokens::end_all(tx, Purpose::AddressConfirmation, id.subject());
+    tokens::end_all(tx, Purpose::AddressStop, id.subject());
 }
 
 /// Forgets every change of a user who is being deleted, and the addresses in its messages. The addresses that they had
@@ -75,7 +75,7 @@ pub async fn end_links(tx: &mut Tx, id: AddressChangeId) -> Result<(), Fault> {
 pub async fn forget_of(tx: &mut Tx, user: UserId) -> Result<Vec<EmailAddress>, Fault> {
     let forgotten = store::delete_of(tx, user).await?;
     for change in &forgotten {
-        outbox::forget_about(tx, change.id.subject()).await?;
+        outbox::forget_about(tx, change.id.subject());
     }
     let had = forgotten.into_iter().filter(|change| change.ended_why == Some(ChangeEnd::Confirmed));
     Ok(had.map(|change| change.old_email).collect())

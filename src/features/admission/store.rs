@@ -47,8 +47,8 @@ pub async fn whole<'a>(on: impl Into<Target<'a>>, organization: OrganizationId) 
 }
 
 /// Replaces the list, in two statements however long it is: everybody who joins waits for this write.
-pub async fn save(tx: &mut Tx, organization: OrganizationId, entries: &[AllowlistEntry]) -> Result<(), Fault> {
-    query("delete from allowlist_entries where organization_id = $1").bind(organization).execute(&mut *tx).await?;
+pub fn save(tx: &mut Tx, organization: OrganizationId, entries: &[AllowlistEntry]) {
+    query("delete from allowlist_entries where organization_id = $1").bind(organization).later(tx);
     let rows: Vec<[String; 2]> = entries.iter().map(|entry| [entry.to_string(), entry.domain().to_string()]).collect();
     query(
         "insert into allowlist_entries (organization_id, place, entry, domain)
@@ -60,9 +60,7 @@ pub async fn save(tx: &mut Tx, organization: OrganizationId, entries: &[Allowlis
     )
     .bind(organization)
     .bind(serde_json::json!(rows))
-    .execute(tx)
-    .await?;
-    Ok(())
+    .later(tx);
 }
 
 /// Every organization's list as the rules read it, for a decision on the command line.

@@ -10,30 +10,27 @@ use crate::{
 };
 
 /// Appends an event.
-pub async fn record(tx: &mut Tx, organization: OrganizationId, actor: &Actor, happened: Happened) -> Result<(), Fault> {
+pub fn record(tx: &mut Tx, organization: OrganizationId, actor: &Actor, happened: Happened) {
     appended(query(
         "insert into audit_events (id, organization_id, kind, actor_kind, actor_id, subject_id, at, request_id, client_address, parameters)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     ), tx, organization, actor, happened)
-        .execute(tx)
-        .await?;
-    Ok(())
+        .later(tx);
 }
 
 /// Appends two events that happen together, in their order.
-pub async fn record_both(
+pub fn record_both(
     tx: &mut Tx,
     organization: OrganizationId,
     (actor, happened): (&Actor, Happened),
     (then_actor, then): (&Actor, Happened),
-) -> Result<(), Fault> {
+) {
     let both = query(
         "insert into audit_events (id, organization_id, kind, actor_kind, actor_id, subject_id, at, request_id, client_address, parameters)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10), ($11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
     );
     let first = appended(both, tx, organization, actor, happened);
-    appended(first, tx, organization, then_actor, then).execute(tx).await?;
-    Ok(())
+    appended(first, tx, organization, then_actor, then).later(tx);
 }
 
 fn appended(query: Query, tx: &Tx, organization: OrganizationId, actor: &Actor, happened: Happened) -> Query {
@@ -51,34 +48,26 @@ fn appended(query: Query, tx: &Tx, organization: OrganizationId, actor: &Actor, 
 }
 
 /// Remembers what something is called, apart from the events about it.
-pub async fn name(tx: &mut Tx, organization: OrganizationId, id: SubjectId, name: &str) -> Result<(), Fault> {
+pub fn name(tx: &mut Tx, organization: OrganizationId, id: SubjectId, name: &str) {
     query("insert into audit_names (id, organization_id, name) values ($1, $2, $3) on conflict (id) do update set name = $3")
         .bind(id)
         .bind(organization)
         .bind(name)
-        .execute(tx)
-        .await?;
-    Ok(())
+        .later(tx);
 }
 
 /// Forgets what something was called; the events stay.
-pub async fn erase_name(tx: &mut Tx, id: SubjectId) -> Result<(), Fault> {
-    query("delete from audit_names where id = $1").bind(id).execute(tx).await?;
-    Ok(())
+pub fn erase_name(tx: &mut Tx, id: SubjectId) {
+    query("delete from audit_names where id = $1").bind(id).later(tx);
 }
 
 /// Counts what an anonymous visitor was refused, by hour.
-pub async fn count_refused(tx: &mut Tx, organization: OrganizationId, kind: Refused) -> Result<(), Fault> {
-    count_all_refused(tx, organization, kind, 1).await
+pub fn count_refused(tx: &mut Tx, organization: OrganizationId, kind: Refused) {
+    count_all_refused(tx, organization, kind, 1);
 }
 
 /// Counts what so many anonymous visitors were refused.
-pub async fn count_all_refused(
-    tx: &mut Tx,
-    organization: OrganizationId,
-    kind: Refused,
-    count: i64,
-) -> Result<(), Fault> {
+pub fn count_all_refused(tx: &mut Tx, organization: OrganizationId, kind: Refused, count: i64) {
     let hour = tx.now.hour();
     query(
         "insert into audit_counts (organization_id, kind, hour, count) values ($1, $2, $3, $4)
@@ -88,9 +77,7 @@ pub async fn count_all_refused(
     .bind(kind)
     .bind(hour)
     .bind(count)
-    .execute(tx)
-    .await?;
-    Ok(())
+    .later(tx);
 }
 
 /// An event as it is kept.

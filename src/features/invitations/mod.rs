@@ -61,7 +61,7 @@ async fn invite_in(
     let pending = store::find_pending(tx, by.organization, address).await?;
     let (invitation, kind, outcome) = match pending {
         Some(pending) => {
-            store::renew(tx, pending.id, role, manager).await?;
+            store::renew(tx, pending.id, role, manager);
             (pending, EventKind::InvitationRenewed, Invited::AgainInvited)
         }
         None => {
@@ -69,9 +69,9 @@ async fn invite_in(
         }
     };
     send(app, tx, &invitation, manager).await?;
-    audit::name(tx, by.organization, invitation.id.subject(), address.as_str()).await?;
+    audit::name(tx, by.organization, invitation.id.subject(), address.as_str());
     let details = serde_json::json!({ "role": role.as_str() });
-    audit::record(tx, by.organization, &by.actor, Happened::to(kind, invitation.id).with(details)).await?;
+    audit::record(tx, by.organization, &by.actor, Happened::to(kind, invitation.id).with(details));
     Ok(outcome)
 }
 
@@ -104,8 +104,8 @@ async fn too_much_mail(app: &App, tx: &mut Tx, manager: Option<UserId>, address:
 }
 
 async fn send(app: &App, tx: &mut Tx, invitation: &Invitation, manager: Option<UserId>) -> Result<(), Fault> {
-    outbox::drop_about(tx, invitation.id.subject()).await?;
-    tokens::end_all(tx, Purpose::Invitation, invitation.id.subject()).await?;
+    outbox::drop_about(tx, invitation.id.subject());
+    tokens::end_all(tx, Purpose::Invitation, invitation.id.subject());
     let message = outbox::NewMessage {
         organization: invitation.organization_id,
         kind: Kind::Invitation,
@@ -120,7 +120,8 @@ async fn send(app: &App, tx: &mut Tx, invitation: &Invitation, manager: Option<U
         organization: invitation.organization_id,
         subject: invitation.id.subject(),
     };
-    tokens::issue(app, tx, token, message, false).await
+    tokens::issue(app, tx, token, message, false);
+    Ok(())
 }
 
 /// Sends a pending invitation again; the old token dies. `None` when it is not pending any more.
@@ -141,15 +142,15 @@ pub async fn revoke(app: &App, by: &Authority, id: InvitationId) -> Result<bool,
     if !store::end(&mut tx, by.organization, id, InvitationEnd::Revoked, None).await? {
         return Ok(false);
     }
-    end_links(&mut tx, id).await?;
-    audit::record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::InvitationRevoked, id)).await?;
+    end_links(&mut tx, id);
+    audit::record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::InvitationRevoked, id));
     tx.commit().await?;
     Ok(true)
 }
 
-async fn end_links(tx: &mut Tx, id: InvitationId) -> Result<(), Fault> {
-    outbox::drop_about(tx, id.subject()).await?;
-    tokens::end_all(tx, Purpose::Invitation, id.subject()).await
+fn end_links(tx: &mut Tx, id: InvitationId) {
+    outbox::drop_about(tx, id.subject());
+    tokens::end_all(tx, Purpose::Invitation, id.subject());
 }
 
 /// What an invitation makes of whoever accepts it now. Nobody grants more than they hold, and that is asked again
@@ -168,9 +169,9 @@ pub async fn role_now<'a>(on: impl Into<Target<'a>>, invitation: &Invitation) ->
 /// audit log.
 pub async fn forget_address(tx: &mut Tx, organization: OrganizationId, address: &EmailAddress) -> Result<(), Fault> {
     for id in store::delete_of_address(tx, organization, address).await? {
-        outbox::forget_about(tx, id.subject()).await?;
-        tokens::end_all(tx, Purpose::Invitation, id.subject()).await?;
-        audit::erase_name(tx, id.subject()).await?;
+        outbox::forget_about(tx, id.subject());
+        tokens::end_all(tx, Purpose::Invitation, id.subject());
+        audit::erase_name(tx, id.subject());
     }
     Ok(())
 }
@@ -179,6 +180,7 @@ pub async fn forget_address(tx: &mut Tx, organization: OrganizationId, address: 
 pub async fn accept_pending(tx: &mut Tx, user: &User, actor: &Actor) -> Result<(), Fault> {
     let Some(pending) = store::find_pending(tx, user.organization_id, &user.email).await? else { return Ok(()) };
     store::end(tx, user.organization_id, pending.id, InvitationEnd::Accepted, Some(user.id)).await?;
-    end_links(tx, pending.id).await?;
-    audit::record(tx, user.organization_id, actor, Happened::to(EventKind::InvitationAccepted, pending.id)).await
+    end_links(tx, pending.id);
+    audit::record(tx, user.organization_id, actor, Happened::to(EventKind::InvitationAccepted, pending.id));
+    Ok(())
 }

@@ -79,16 +79,14 @@ pub async fn pending_for<'a>(
     .await
 }
 
-pub(super) async fn renew(tx: &mut Tx, id: InvitationId, role: Role, by: Option<UserId>) -> Result<(), Fault> {
+pub(super) fn renew(tx: &mut Tx, id: InvitationId, role: Role, by: Option<UserId>) {
     let now = tx.now;
     query("update invitations set role = $1, invited_by = $2, renewed_at = $3, mail_failed_at = null where id = $4")
         .bind(role)
         .bind(by)
         .bind(now)
         .bind(id)
-        .execute(tx)
-        .await?;
-    Ok(())
+        .later(tx);
 }
 
 /// Ends a pending invitation: of two who do, one gets the row.
@@ -181,10 +179,9 @@ pub async fn newest_of(
 }
 
 /// The message of an invitation was refused for good (decision R11).
-pub async fn mail_failed(tx: &mut Tx, id: InvitationId) -> Result<(), Fault> {
+pub fn mail_failed(tx: &mut Tx, id: InvitationId) {
     let now = tx.now;
-    query("update invitations set mail_failed_at = $1 where id = $2").bind(now).bind(id).execute(tx).await?;
-    Ok(())
+    query("update invitations set mail_failed_at = $1 where id = $2").bind(now).bind(id).later(tx);
 }
 
 pub(super) async fn delete_of_address(

@@ -87,7 +87,7 @@ pub(super) async fn finish(
         return Err(JoinError::Closed(link_state(&mut tx, registration).await?));
     }
     if way.came_by == CameBy::Invitation {
-        users::unbar(app, &mut tx, registration.organization_id, &registration.email).await?;
+        users::unbar(app, &mut tx, registration.organization_id, &registration.email);
     }
     let new = NewUser {
         organization: registration.organization_id,
@@ -105,15 +105,15 @@ pub(super) async fn finish(
     };
     let actor = Actor::visitor(visitor);
     for other in &ended {
-        outbox::drop_about(&mut tx, other.id.subject()).await?;
+        outbox::drop_about(&mut tx, other.id.subject());
         if other.id != registration.id {
-            record_end(&mut tx, other, EndedWhy::JoinedElsewhere, &actor).await?;
+            record_end(&mut tx, other, EndedWhy::JoinedElsewhere, &actor);
         }
     }
     if !by_link {
         invitations::accept_pending(&mut tx, &user, &actor).await?;
     }
-    let started = sessions::start(app, &mut tx, &user, visitor, Brought { before, known: None }).await?;
+    let started = sessions::start(app, &mut tx, &user, visitor, Brought { before, known: None });
     tx.commit().await?;
     if by_link {
         app.tallies.funnel(registration.link_id.uuid(), |funnel| funnel.finished += 1);

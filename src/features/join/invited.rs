@@ -56,7 +56,7 @@ pub(super) async fn accept(
     let invitation =
         invitations::open_in(&mut tx, organization, token.subject_id.of()).await?.ok_or(JoinError::TooOld)?;
     let role = invitations::role_now(&mut tx, &invitation).await?;
-    users::unbar(app, &mut tx, organization, &invitation.email).await?;
+    users::unbar(app, &mut tx, organization, &invitation.email);
     let new = NewUser {
         organization,
         admitted: Admitted::by_invitation(invitation.email),
@@ -71,9 +71,8 @@ pub(super) async fn accept(
         return Err(JoinError::AlreadyUser);
     };
     end_everything_of(&mut tx, &user, &Actor::visitor(visitor)).await?;
-    let started = sessions::start(app, &mut tx, &user, visitor, Brought { before, known: None }).await?;
-    audit::record(&mut tx, organization, &Actor::user(user.id, visitor), Happened::to(EventKind::SignedIn, user.id))
-        .await?;
+    let started = sessions::start(app, &mut tx, &user, visitor, Brought { before, known: None });
+    audit::record(&mut tx, organization, &Actor::user(user.id, visitor), Happened::to(EventKind::SignedIn, user.id));
     tx.commit().await?;
     Ok(started)
 }

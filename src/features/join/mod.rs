@@ -120,7 +120,7 @@ async fn begin_with(
     let mut tx = app.db.write().await?;
     let counted = limits::count(app, &mut tx, Limit::BeginBySource, &[visitor.source().as_bytes()]).await?;
     if let Err(too_many) = counted {
-        audit::count_refused(&mut tx, organization, Refused::TooMany).await?;
+        audit::count_refused(&mut tx, organization, Refused::TooMany);
         tx.commit().await?;
         return Err(JoinError::TooMany(too_many));
     }
@@ -133,7 +133,7 @@ async fn begin_with(
         return Err(JoinError::Closed(state));
     }
     if let admission::Admission::Refused(refused) = admission::admit(&mut tx, organization, &begin.address).await? {
-        audit::count_refused(&mut tx, organization, Refused::Domain).await?;
+        audit::count_refused(&mut tx, organization, Refused::Domain);
         tx.commit().await?;
         return Err(refused.into());
     }
@@ -170,7 +170,7 @@ async fn begin_in(
         if open.was_asked_just_now(tx.now) {
             return Ok(open.id);
         }
-        store::mark_asked(tx, open.id).await?;
+        store::mark_asked(tx, open.id);
         send(app, tx, &open).await?;
         return Ok(open.id);
     }
@@ -180,8 +180,7 @@ async fn begin_in(
         link.organization_id,
         &Actor::visitor(visitor),
         Happened::to(EventKind::RegistrationBegun, registration.id),
-    )
-    .await?;
+    );
     send(app, tx, &registration).await?;
     Ok(registration.id)
 }
@@ -207,7 +206,8 @@ async fn send(app: &App, tx: &mut Tx, registration: &Registration) -> Result<(),
         organization: registration.organization_id,
         subject: registration.id.subject(),
     };
-    tokens::issue(app, tx, token, message, true).await
+    tokens::issue(app, tx, token, message, true);
+    Ok(())
 }
 
 /// The registration with this public id, if it is this browser's. Whatever has become of it.
@@ -235,7 +235,7 @@ pub async fn resend(app: &App, registration: &Registration, visitor: &Visitor) -
         return Err(JoinError::TooMany(too_many));
     }
     admission::admit(&mut tx, registration.organization_id, &registration.email).await?.admitted()?;
-    store::mark_asked(&mut tx, registration.id).await?;
+    store::mark_asked(&mut tx, registration.id);
     send(app, &mut tx, registration).await?;
     Ok(tx.commit().await?)
 }
@@ -264,22 +264,22 @@ async fn end(tx: &mut Tx, registration: &Registration, why: EndedWhy, actor: &Ac
     if !store::end(tx, registration.id, why).await? {
         return Ok(false);
     }
-    outbox::drop_about(tx, registration.id.subject()).await?;
+    outbox::drop_about(tx, registration.id.subject());
     // Of a user who came another way the codes can still be tried, to no effect: who only guesses learns nothing.
     if why != EndedWhy::JoinedElsewhere {
-        tokens::end_all(tx, Purpose::Confirmation, registration.id.subject()).await?;
+        tokens::end_all(tx, Purpose::Confirmation, registration.id.subject());
     }
     if registration.ended_why.is_none() {
-        record_end(tx, registration, why, actor).await?; // else it was recorded when the user came
+        record_end(tx, registration, why, actor); // else it was recorded when the user came
     }
     Ok(true)
 }
 
-async fn record_end(tx: &mut Tx, registration: &Registration, why: EndedWhy, actor: &Actor) -> Result<(), Fault> {
+fn record_end(tx: &mut Tx, registration: &Registration, why: EndedWhy, actor: &Actor) {
     metrics::registration_ended(why.as_str());
     let details = serde_json::json!({ "why": why.as_str() });
     let happened = Happened::to(EventKind::RegistrationEnded, registration.id).with(details);
-    audit::record(tx, registration.organization_id, actor, happened).await
+    audit::record(tx, registration.organization_id, actor, happened);
 }
 
 /// What typing a code showed.
@@ -316,21 +316,21 @@ pub async fn enter_code(
     let entered = match tokens::try_code(app, &mut tx, registration.id.subject(), code).await? {
         CodeTried::Right { handed_over_by } => {
             for (limit, of) in limits {
-                limits::take_back(app, &mut tx, limit, &[of]).await?;
+                limits::take_back(app, &mut tx, limit, &[of]);
             }
             if registration.ended_why.is_some() {
                 tx.commit().await?;
                 return Err(JoinError::Ended(EndedWhy::JoinedElsewhere));
             }
             let secret = tx.new_secret();
-            store::move_browser(&mut tx, registration.id, &secret.digest()).await?;
-            store::confirm(&mut tx, registration.id, handed_over_by).await?;
+            store::move_browser(&mut tx, registration.id, &secret.digest());
+            store::confirm(&mut tx, registration.id, handed_over_by);
             let happened = Happened::to(EventKind::RegistrationConfirmed, registration.id);
-            audit::record(&mut tx, organization, &Actor::visitor(visitor), happened).await?;
+            audit::record(&mut tx, organization, &Actor::visitor(visitor), happened);
             Entered::Right(secret)
         }
         CodeTried::Wrong { left } => {
-            audit::count_refused(&mut tx, organization, Refused::Code).await?;
+            audit::count_refused(&mut tx, organization, Refused::Code);
             Entered::Wrong(left)
         }
         // Nothing was compared, so that nothing counts.
@@ -351,8 +351,8 @@ pub async fn end_everything_of(tx: &mut Tx, user: &User, actor: &Actor) -> Resul
 /// Forgets the registrations of an address whose user was deleted, and the messages about them.
 pub async fn forget_address(tx: &mut Tx, organization: OrganizationId, address: &EmailAddress) -> Result<(), Fault> {
     for id in store::delete_of_address(tx, organization, address).await? {
-        outbox::forget_about(tx, id.subject()).await?;
-        tokens::end_all(tx, Purpose::Confirmation, id.subject()).await?;
+        outbox::forget_about(tx, id.subject());
+        tokens::end_all(tx, Purpose::Confirmation, id.subject());
     }
     Ok(())
 }
@@ -372,8 +372,8 @@ pub async fn end_all_open(
 }
 
 /// The message of a registration was refused for good: it is marked, and its manager can hand the link over.
-pub async fn mail_failed(tx: &mut Tx, id: RegistrationId) -> Result<(), Fault> {
-    store::mail_failed(tx, id).await
+pub fn mail_failed(tx: &mut Tx, id: RegistrationId) {
+    store::mail_failed(tx, id);
 }
 
 /// Replaces the organization's link. Unless they may still finish, registrations begun with the old one are

@@ -85,10 +85,9 @@ pub(super) async fn find_open(
     .await
 }
 
-pub(super) async fn mark_asked(tx: &mut Tx, id: RegistrationId) -> Result<(), Fault> {
+pub(super) fn mark_asked(tx: &mut Tx, id: RegistrationId) {
     let now = tx.now;
-    query("update registrations set asked_at = $1 where id = $2").bind(now).bind(id).execute(tx).await?;
-    Ok(())
+    query("update registrations set asked_at = $1 where id = $2").bind(now).bind(id).later(tx);
 }
 
 /// By id, whatever has become of it.
@@ -135,16 +134,14 @@ pub(super) async fn found_by(tx: &mut Tx, code: LinkCodeId) -> Result<Option<Fou
 
 /// All registrations of this one's browser follow its new secret, so that two tabs stay two registrations. By the secret
 /// that it has at this moment: another tab may have given it a new one while this code was on its way.
-pub(super) async fn move_browser(tx: &mut Tx, id: RegistrationId, to: &Digest) -> Result<(), Fault> {
+pub(super) fn move_browser(tx: &mut Tx, id: RegistrationId, to: &Digest) {
     query(
         "update registrations set browser_digest = $1
           where browser_digest = (select browser_digest from registrations where id = $2)",
     )
     .bind(to)
     .bind(id)
-    .execute(tx)
-    .await?;
-    Ok(())
+    .later(tx);
 }
 
 /// A registration with all that its details page needs.
@@ -212,7 +209,7 @@ pub(super) async fn opened_by_code(db: &Db, id: RegistrationId, browser: &Digest
     .await
 }
 
-pub(super) async fn confirm(tx: &mut Tx, id: RegistrationId, handed_over_by: Option<UserId>) -> Result<(), Fault> {
+pub(super) fn confirm(tx: &mut Tx, id: RegistrationId, handed_over_by: Option<UserId>) {
     let now = tx.now;
     query("update registrations set state = $1, confirmed_at = $2, confirmed_until = $3, handed_over_by = $4 where id = $5 and ended_at is null")
         .bind(RegistrationState::Confirmed)
@@ -220,9 +217,7 @@ pub(super) async fn confirm(tx: &mut Tx, id: RegistrationId, handed_over_by: Opt
         .bind(now + model::DETAILS)
         .bind(handed_over_by)
         .bind(id)
-        .execute(tx)
-        .await?;
-    Ok(())
+        .later(tx);
 }
 
 /// What ends when a registration becomes a user: every open one of the address. Its own ends only if the proof still
@@ -328,10 +323,9 @@ pub async fn count_open_by_domain(db: &Db, organization: OrganizationId) -> Resu
 }
 
 /// The message of a registration was refused for good (decision R11).
-pub(super) async fn mail_failed(tx: &mut Tx, id: RegistrationId) -> Result<(), Fault> {
+pub(super) fn mail_failed(tx: &mut Tx, id: RegistrationId) {
     let now = tx.now;
-    query("update registrations set mail_failed_at = $1 where id = $2").bind(now).bind(id).execute(tx).await?;
-    Ok(())
+    query("update registrations set mail_failed_at = $1 where id = $2").bind(now).bind(id).later(tx);
 }
 
 pub(super) async fn delete_of_address(

@@ -25,7 +25,7 @@ use crate::{
 /// Makes the organization's own link, with the first code.
 pub async fn create_own(app: &App, tx: &mut Tx, organization: OrganizationId) -> Result<LinkId, Fault> {
     let link = store::insert_own(tx, organization).await?;
-    new_code(app, tx, organization, link).await?;
+    new_code(app, tx, organization, link)?;
     Ok(link)
 }
 
@@ -35,17 +35,12 @@ fn code_text(random: &Secret) -> String {
 }
 
 /// A new code, unrelated to any id.
-async fn new_code(
-    app: &App,
-    tx: &mut Tx,
-    organization: OrganizationId,
-    link: LinkId,
-) -> Result<(LinkCodeId, String), Fault> {
+fn new_code(app: &App, tx: &mut Tx, organization: OrganizationId, link: LinkId) -> Result<(LinkCodeId, String), Fault> {
     let code = code_text(&tx.new_secret());
     let id = tx.new_id();
     let hash = app.keys.mac(Purpose::LinkCode, &[code.as_bytes()]);
     let sealed = app.keys.seal(Purpose::LinkDisplay, id_bytes(id).as_slice(), code.as_bytes())?;
-    store::insert_code(tx, organization, link, (id, hash, sealed)).await?;
+    store::insert_code(tx, organization, link, (id, hash, sealed));
     Ok((id, code))
 }
 
@@ -85,9 +80,9 @@ pub async fn path_of_own(app: &App, organization: OrganizationId) -> Result<Stri
 pub async fn replace_own(app: &App, tx: &mut Tx, by: &Authority) -> Result<String, Fault> {
     organizations::lock(tx, by.organization).await?.ok_or(Fault::Data("an organization is gone"))?;
     let link = store::own_in(tx, by.organization).await?.ok_or(Fault::Data("an organization has no link"))?;
-    store::end_codes(tx, link).await?;
-    let (_, code) = new_code(app, tx, by.organization, link).await?;
-    audit::record(tx, by.organization, &by.actor, Happened::to(EventKind::LinkReplaced, link)).await?;
+    store::end_codes(tx, link);
+    let (_, code) = new_code(app, tx, by.organization, link)?;
+    audit::record(tx, by.organization, &by.actor, Happened::to(EventKind::LinkReplaced, link));
     Ok(format!("/join/{code}"))
 }
 
@@ -117,7 +112,7 @@ pub async fn follow_key(app: &App) -> Result<usize, Fault> {
         made += anew.len();
         let mut tx = app.db.write().await?;
         for code in anew {
-            store::seal_code_anew(&mut tx, code).await?;
+            store::seal_code_anew(&mut tx, code);
         }
         tx.commit().await?;
     }

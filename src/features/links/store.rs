@@ -24,12 +24,12 @@ pub(super) async fn insert_own(tx: &mut Tx, organization: OrganizationId) -> Res
     Ok(id)
 }
 
-pub(super) async fn insert_code(
+pub(super) fn insert_code(
     tx: &mut Tx,
     organization: OrganizationId,
     link: LinkId,
     (id, hash, sealed): (LinkCodeId, Vec<u8>, Vec<u8>),
-) -> Result<(), Fault> {
+) {
     query("insert into link_codes (id, organization_id, link_id, code_hash, sealed, created_at) values ($1, $2, $3, $4, $5, $6)")
         .bind(id)
         .bind(organization)
@@ -37,19 +37,15 @@ pub(super) async fn insert_code(
         .bind(hash)
         .bind(sealed)
         .bind(tx.now)
-        .execute(tx)
-        .await?;
-    Ok(())
+        .later(tx);
 }
 
-pub(super) async fn end_codes(tx: &mut Tx, link: LinkId) -> Result<(), Fault> {
+pub(super) fn end_codes(tx: &mut Tx, link: LinkId) {
     let now = tx.now;
     query("update link_codes set replaced_at = $1 where link_id = $2 and replaced_at is null")
         .bind(now)
         .bind(link)
-        .execute(tx)
-        .await?;
-    Ok(())
+        .later(tx);
 }
 
 pub(super) async fn find(db: &Db, [newest, second, third, oldest]: [Vec<u8>; MOST]) -> Result<Option<Found>, Fault> {
@@ -97,7 +93,7 @@ pub async fn count_use(tx: &mut Tx, organization: OrganizationId, link: LinkId) 
 }
 
 /// Writes what came of links, gathered in memory.
-pub async fn write_funnel(tx: &mut Tx, funnel: &HashMap<uuid::Uuid, Funnel>) -> Result<(), Fault> {
+pub fn write_funnel(tx: &mut Tx, funnel: &HashMap<uuid::Uuid, Funnel>) {
     // In one order for every server: two that write the same rows never wait for each other.
     let mut links: Vec<_> = funnel.iter().collect();
     links.sort_by_key(|(link, _)| **link);
@@ -112,10 +108,8 @@ pub async fn write_funnel(tx: &mut Tx, funnel: &HashMap<uuid::Uuid, Funnel>) -> 
         .bind(steps.shown)
         .bind(steps.sent)
         .bind(steps.finished)
-        .execute(&mut *tx)
-        .await?;
+        .later(tx);
     }
-    Ok(())
 }
 
 pub(super) async fn current_code(
@@ -144,14 +138,8 @@ pub(super) async fn codes_after(db: &Db, after: Option<LinkCodeId>, limit: i64) 
         .await
 }
 
-pub(super) async fn seal_code_anew(tx: &mut Tx, (id, hash, sealed): Sealed) -> Result<(), Fault> {
-    query("update link_codes set code_hash = $1, sealed = $2 where id = $3")
-        .bind(hash)
-        .bind(sealed)
-        .bind(id)
-        .execute(tx)
-        .await?;
-    Ok(())
+pub(super) fn seal_code_anew(tx: &mut Tx, (id, hash, sealed): Sealed) {
+    query("update link_codes set code_hash = $1, sealed = $2 where id = $3").bind(hash).bind(sealed).bind(id).later(tx);
 }
 
 pub(super) async fn own_in(tx: &mut Tx, organization: OrganizationId) -> Result<Option<LinkId>, Fault> {

@@ -50,7 +50,7 @@ pub async fn create(app: &App, by: &Authority, manager: Option<UserId>, asked: A
         tx.commit().await?;
         return Ok(Created::TooMuchMail(too_many));
     }
-    users::unbar(app, &mut tx, by.organization, &asked.email).await?;
+    users::unbar(app, &mut tx, by.organization, &asked.email);
     let new = NewUser {
         organization: by.organization,
         full_name: asked.full_name.unwrap_or_else(|| users::name_from_address(&asked.email)),
@@ -111,7 +111,7 @@ pub async fn send_first_password_again(
         return Err(SendAgainError::TooMany(too_many));
     }
     sign_in::write_first_password(app, &mut tx, &user, Some(manager)).await?;
-    record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::RecoveryAsked, id)).await?;
+    record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::RecoveryAsked, id));
     Ok(tx.commit().await?)
 }
 

@@ -68,8 +68,8 @@ impl Member {
     }
 
     /// Notes that the password was given just now.
-    pub async fn mark_password(&self, tx: &mut Tx) -> Result<(), Fault> {
-        store::mark_password(tx, self.session).await
+    pub fn mark_password(&self, tx: &mut Tx) {
+        store::mark_password(tx, self.session);
     }
 }
 

@@ -12,7 +12,7 @@ mod store;
 use std::time::Duration;
 
 pub use extract::{Manager, Member, current};
-pub use store::{Session, end, end_all_of, end_everybodys, list_of, write_seen};
+pub use store::{Session, end, end_all_of, end_everybodys, end_of, list_of, write_seen};
 
 use super::users::{Role, User};
 use crate::{
@@ -62,17 +62,11 @@ pub struct Brought<'a> {
 }
 
 /// Starts a session with a new secret: a planted cookie is never adopted.
-pub async fn start(
-    app: &App,
-    tx: &mut Tx,
-    user: &User,
-    visitor: &Visitor,
-    brought: Brought<'_>,
-) -> Result<Started, Fault> {
+pub fn start(app: &App, tx: &mut Tx, user: &User, visitor: &Visitor, brought: Brought<'_>) -> Started {
     let (started, until) = (Started::new(app, tx, user, brought), tx.now + LONGEST);
-    store::insert(tx, user, &started.session.digest(), until, visitor).await?;
-    end_before(tx, brought).await?;
-    Ok(started)
+    store::insert(tx, user, &started.session.digest(), until, visitor);
+    end_before(tx, brought);
+    started
 }
 
 /// The same after a password was compared with this hash. `None` when the user has another by now or may not sign in
@@ -88,15 +82,14 @@ pub async fn start_after_comparing(
     if !store::insert_after_comparing(tx, (user, password_hash), &started.session.digest(), until, visitor).await? {
         return Ok(None);
     }
-    end_before(tx, brought).await?;
+    end_before(tx, brought);
     Ok(Some(started))
 }
 
 /// Ends the session that the browser had, after its user is locked.
-async fn end_before(tx: &mut Tx, brought: Brought<'_>) -> Result<(), Fault> {
-    match brought.before {
-        Some(before) => store::end_by_secret(tx, &before.digest()).await,
-        None => Ok(()),
+fn end_before(tx: &mut Tx, brought: Brought<'_>) {
+    if let Some(before) = brought.before {
+        store::end_by_secret(tx, &before.digest());
     }
 }
 

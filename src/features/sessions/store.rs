@@ -32,13 +32,7 @@ pub(super) struct Living {
     pub organization_slug: Slug,
 }
 
-pub(super) async fn insert(
-    tx: &mut Tx,
-    user: &User,
-    digest: &Digest,
-    until: Timestamp,
-    visitor: &Visitor,
-) -> Result<(), Fault> {
+pub(super) fn insert(tx: &mut Tx, user: &User, digest: &Digest, until: Timestamp, visitor: &Visitor) {
     query(
         "insert into sessions (id, organization_id, user_id, digest, created_at, seen_at, password_at, expires_at, client_address, user_agent)
          values ($1, $2, $3, $4, $5, $5, $5, $6, $7, $8)",
@@ -51,9 +45,7 @@ pub(super) async fn insert(
     .bind(until)
     .bind(visitor.address.to_string())
     .bind(visitor.user_agent.as_str())
-    .execute(tx)
-    .await?;
-    Ok(())
+    .later(tx);
 }
 
 /// A session of the user who still has this hash. On `PostgreSQL` the row that says so is locked by a word of its own; on
@@ -105,16 +97,14 @@ pub(super) async fn find(db: &Db, digest: &Digest) -> Result<Option<Living>, Fau
     .await
 }
 
-pub(super) async fn end_by_secret(tx: &mut Tx, digest: &Digest) -> Result<(), Fault> {
-    query("delete from sessions where digest = $1").bind(digest).execute(tx).await?;
-    Ok(())
+pub(super) fn end_by_secret(tx: &mut Tx, digest: &Digest) {
+    query("delete from sessions where digest = $1").bind(digest).later(tx);
 }
 
 /// Notes that the password was given in this session just now.
-pub(super) async fn mark_password(tx: &mut Tx, id: SessionId) -> Result<(), Fault> {
+pub(super) fn mark_password(tx: &mut Tx, id: SessionId) {
     let now = tx.now;
-    query("update sessions set password_at = $1 where id = $2").bind(now).bind(id).execute(tx).await?;
-    Ok(())
+    query("update sessions set password_at = $1 where id = $2").bind(now).bind(id).later(tx);
 }
 
 /// Ends one session of a user. `false` when it is not theirs.
@@ -125,6 +115,11 @@ pub async fn end(tx: &mut Tx, user: UserId, id: SessionId) -> Result<bool, Fault
 /// Ends every session of a user, but for one where it is given. How many.
 pub async fn end_all_of(tx: &mut Tx, user: UserId, but: Option<SessionId>) -> Result<u64, Fault> {
     query("delete from sessions where user_id = $1 and ($2 is null or id <> $2)").bind(user).bind(but).execute(tx).await
+}
+
+/// Ends every session of a user.
+pub fn end_of(tx: &mut Tx, user: UserId) {
+    query("delete from sessions where user_id = $1").bind(user).later(tx);
 }
 
 /// Ends every session of everybody. How many.

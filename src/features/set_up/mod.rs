@@ -48,7 +48,7 @@ pub async fn address_for_this_start(app: &App) -> Result<Option<String>, Fault> 
     if organizations::any(&mut tx).await? {
         return Ok(None);
     }
-    let token = tokens::issue_set_up(&mut tx).await?;
+    let token = tokens::issue_set_up(&mut tx);
     tx.commit().await?;
     Ok(Some(app.config.address(&format!("/setup?token={}", token.expose()))))
 }
@@ -94,7 +94,7 @@ async fn set_up(app: &App, token: &Digest, asked: SetUp, visitor: &Visitor) -> R
         came_by_id: None,
     };
     let user = users::create(app, &mut tx, new, &actor).await?.ok_or(SetUpError::Over)?;
-    let started = sessions::start(app, &mut tx, &user, visitor, Brought::default()).await?;
+    let started = sessions::start(app, &mut tx, &user, visitor, Brought::default());
     tx.commit().await?;
     Ok(started)
 }
@@ -109,9 +109,9 @@ pub async fn create_organization(
 ) -> Result<Option<OrganizationId>, Fault> {
     let Some(organization) = organizations::create(tx, name, slug).await? else { return Ok(None) };
     links::create_own(app, tx, organization).await?;
-    tokens::end_set_up(tx).await?;
-    audit::name(tx, organization, organization.subject(), name.as_str()).await?;
-    audit::record(tx, organization, actor, Happened::to(EventKind::OrganizationCreated, organization)).await?;
+    tokens::end_set_up(tx);
+    audit::name(tx, organization, organization.subject(), name.as_str());
+    audit::record(tx, organization, actor, Happened::to(EventKind::OrganizationCreated, organization));
     Ok(Some(organization))
 }
 
@@ -140,7 +140,7 @@ pub async fn create_from_command_line(
     };
     let user = users::create(app, &mut tx, new, &actor).await?.ok_or(Fault::Data("a new organization has a user"))?;
     let new = tokens::NewToken { purpose: Purpose::BreakGlass, organization, subject: user.id.subject() };
-    let secret = tokens::issue_shown(&mut tx, new).await?;
+    let secret = tokens::issue_shown(&mut tx, new);
     tx.commit().await?;
     Ok(Some((organization, secret)))
 }

@@ -317,7 +317,7 @@ async fn save_settings(app: &App, by: &Authority, wanted: Wanted) -> Result<Save
     }
     let old: BTreeSet<String> = admission::whole(&mut tx, before.id).await?.into_iter().collect();
     let new: BTreeSet<String> = wanted.entries.iter().map(ToString::to_string).collect();
-    admission::save(&mut tx, before.id, &wanted.entries).await?;
+    admission::save(&mut tx, before.id, &wanted.entries);
     let mut stopped = 0;
     if before.self_service && !wanted.self_service {
         // Switched on again, the link works; what was unfinished does not revive (decision L3).
@@ -329,8 +329,7 @@ async fn save_settings(app: &App, by: &Authority, wanted: Wanted) -> Result<Save
         "added": new.difference(&old).collect::<Vec<_>>(),
         "removed": old.difference(&new).collect::<Vec<_>>(),
     });
-    audit::record(&mut tx, before.id, &by.actor, Happened::to(EventKind::SettingsSaved, before.id).with(details))
-        .await?;
+    audit::record(&mut tx, before.id, &by.actor, Happened::to(EventKind::SettingsSaved, before.id).with(details));
     tx.commit().await?;
     Ok(Saved::Done { stopped })
 }

@@ -126,7 +126,7 @@ async fn write_test(app: &App, manager: &Manager) -> Result<MessageId, PageError
     };
     let id = outbox::write(app, &mut tx, message).await?;
     let happened = Happened::to(EventKind::TestMessageSent, manager.user);
-    audit::record(&mut tx, manager.organization, &manager.actor(), happened).await?;
+    audit::record(&mut tx, manager.organization, &manager.actor(), happened);
     tx.commit().await?;
     Ok(id)
 }

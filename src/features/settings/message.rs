@@ -184,7 +184,7 @@ async fn record(app: &App, manager: &Manager, message: &Message) -> Result<bool,
         "again": again,
     });
     let happened = Happened::to(EventKind::MessageHandedOver, message.subject_id).with(details);
-    audit::record(&mut tx, manager.organization, &manager.actor(), happened).await?;
+    audit::record(&mut tx, manager.organization, &manager.actor(), happened);
     tx.commit().await?;
     Ok(true)
 }

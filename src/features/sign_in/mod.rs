@@ -107,13 +107,12 @@ pub async fn sign_in(app: &App, door: Door, attempt: Attempt, visitor: &Visitor)
         return Err(SignInError::Busy);
     };
     if admitted.counted {
-        failures::forget(&mut tx, &row).await?;
+        failures::forget(&mut tx, &row);
     }
     if let Some(hash) = stronger {
         users::set_password(&mut tx, user.id, &hash).await?;
     }
-    audit::record(&mut tx, organization, &Actor::user(user.id, visitor), Happened::to(EventKind::SignedIn, user.id))
-        .await?;
+    audit::record(&mut tx, organization, &Actor::user(user.id, visitor), Happened::to(EventKind::SignedIn, user.id));
     tx.commit().await?;
     Ok(started)
 }
@@ -154,7 +153,7 @@ async fn may_try<'a>(app: &'a App, row: &RowKey, visitor: &Visitor) -> Result<Ma
     let mut tx = app.db.write().await?;
     let before = failures::locked(&mut tx, row).await?;
     must_not_wait(before, tx.now)?;
-    failures::add(&mut tx, row).await?;
+    failures::add(&mut tx, row);
     tx.commit().await?;
     Ok(MayTry { counted: true, _alone: alone })
 }
@@ -176,7 +175,7 @@ async fn compare(
     let compared = app.hashing.compare(password, stored, source).await;
     if matches!(compared, Err(HashError::Busy)) && admitted.counted {
         let mut tx = app.db.write().await?;
-        failures::take_back(&mut tx, row).await?;
+        failures::take_back(&mut tx, row);
         tx.commit().await?;
     }
     Ok(compared?)
@@ -204,11 +203,11 @@ async fn note_failure(
 ) -> Result<(), Fault> {
     let mut tx = app.db.write().await?;
     if !admitted.counted {
-        failures::add(&mut tx, row).await?;
+        failures::add(&mut tx, row);
     }
     // Counted, whatever it says: the check before the next attempt is what refuses.
     let _ = limits::count(app, &mut tx, Limit::WrongPasswordBySource, &[source.as_bytes()]).await?;
-    audit::count_refused(&mut tx, organization, Refused::SignIn).await?;
+    audit::count_refused(&mut tx, organization, Refused::SignIn);
     tx.commit().await
 }
 
@@ -227,9 +226,9 @@ pub async fn is_current_password(app: &App, member: &sessions::Member, typed: &s
     }
     let mut tx = app.db.write().await?;
     if admitted.counted {
-        failures::forget(&mut tx, &row).await?;
+        failures::forget(&mut tx, &row);
     }
-    member.mark_password(&mut tx).await?;
+    member.mark_password(&mut tx);
     tx.commit().await?;
     Ok(true)
 }

@@ -46,7 +46,7 @@ pub(super) async fn ask(
     visitor: &Visitor,
 ) -> Result<(), Fault> {
     let mut tx = app.db.write().await?;
-    store::insert(&mut tx, organization.id, address, visitor).await?;
+    store::insert(&mut tx, organization.id, address, visitor);
     tx.wakes_the_worker();
     tx.commit().await
 }
@@ -72,7 +72,8 @@ async fn answer(app: &App, tx: &mut Tx, request: &RecoveryRequest) -> Result<(),
     let organization = request.organization_id;
     let Some(user) = users::by_address(&mut *tx, organization, &request.email).await? else {
         outbox::count_only(app, tx, organization, &request.email).await?;
-        return audit::count_refused(tx, organization, Refused::Recovery).await;
+        audit::count_refused(tx, organization, Refused::Recovery);
+        return Ok(());
     };
     write_recovery(app, tx, &user, Cause::Anonymous, None).await?;
     let actor = Actor {
@@ -81,7 +82,8 @@ async fn answer(app: &App, tx: &mut Tx, request: &RecoveryRequest) -> Result<(),
         request: Some(request.request_id),
         address: request.client_address.parse().ok(),
     };
-    audit::record(tx, organization, &actor, Happened::to(EventKind::RecoveryAsked, user.id)).await
+    audit::record(tx, organization, &actor, Happened::to(EventKind::RecoveryAsked, user.id));
+    Ok(())
 }
 
 /// Writes the mail that leads to `/reset/{token}`. For a deactivated user it says whom to ask, without a token.
@@ -123,16 +125,16 @@ async fn write(
         NewToken { purpose, organization: user.organization_id, subject: user.id.subject() },
         message,
         false,
-    )
-    .await
+    );
+    Ok(())
 }
 
 /// A one-time link to set a password, shown once on the command line: changes neither role nor status.
 pub async fn make_link(app: &App, by: &Authority, user: &User) -> Result<Secret, Fault> {
     let mut tx = app.db.write().await?;
     let new = NewToken { purpose: Purpose::BreakGlass, organization: by.organization, subject: user.id.subject() };
-    let secret = tokens::issue_shown(&mut tx, new).await?;
-    audit::record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::RecoveryLinkMade, user.id)).await?;
+    let secret = tokens::issue_shown(&mut tx, new);
+    audit::record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::RecoveryLinkMade, user.id));
     tx.commit().await?;
     Ok(secret)
 }
@@ -155,13 +157,13 @@ pub(super) async fn reset(
     if !tokens::use_up_for_password(&mut tx, digest, user.id.subject()).await? {
         return Err(ResetError::Over);
     }
-    sessions::end_all_of(&mut tx, user.id, None).await?;
     address_changes::end_open_of(&mut tx, user.id, ChangeEnd::Withdrawn).await?;
+    sessions::end_of(&mut tx, user.id);
     if good.token.purpose != Purpose::BreakGlass {
-        users::mark_proved(&mut tx, user.id, Proved::by_token(good.token.handed_over_by)).await?;
+        users::mark_proved(&mut tx, user.id, Proved::by_token(good.token.handed_over_by));
     }
     let happened = Happened::to(EventKind::PasswordSet, user.id);
-    audit::record(&mut tx, user.organization_id, &Actor::visitor(visitor), happened).await?;
+    audit::record(&mut tx, user.organization_id, &Actor::visitor(visitor), happened);
     if user.has_password {
         write_notice(app, &mut tx, user).await?;
     }

@@ -56,12 +56,7 @@ pub(super) struct RecoveryRequest {
     pub client_address: String,
 }
 
-pub(super) async fn insert(
-    tx: &mut Tx,
-    organization: OrganizationId,
-    email: &EmailAddress,
-    visitor: &Visitor,
-) -> Result<(), Fault> {
+pub(super) fn insert(tx: &mut Tx, organization: OrganizationId, email: &EmailAddress, visitor: &Visitor) {
     query(
         "insert into recovery_requests (id, organization_id, email, asked_at, request_id, client_address)
          values ($1, $2, $3, $4, $5, $6)",
@@ -72,9 +67,7 @@ pub(super) async fn insert(
     .bind(tx.now)
     .bind(visitor.request)
     .bind(visitor.address.to_string())
-    .execute(tx)
-    .await?;
-    Ok(())
+    .later(tx);
 }
 
 /// The oldest ones.

@@ -226,7 +226,6 @@ async fn sign_out(State(app): State<App>, visitor: Visitor, headers: HeaderMap) 
 async fn end_session(app: &App, member: &Member) -> Result<(), PageError> {
     let mut tx = app.db.write().await?;
     sessions::end(&mut tx, member.user, member.session).await?;
-    audit::record(&mut tx, member.organization, &member.actor(), Happened::to(EventKind::SignedOut, member.user))
-        .await?;
+    audit::record(&mut tx, member.organization, &member.actor(), Happened::to(EventKind::SignedOut, member.user));
     Ok(tx.commit().await?)
 }

@@ -78,7 +78,7 @@ pub enum UserError {
 /// through the link.
 pub async fn create(app: &App, tx: &mut Tx, new: NewUser, actor: &Actor) -> Result<Option<User>, Fault> {
     let Some(user) = store::insert(app, tx, tx.new_id(), new).await? else { return Ok(None) };
-    audit::record(tx, user.organization_id, actor, created(&user)).await?;
+    audit::record(tx, user.organization_id, actor, created(&user));
     Ok(Some(user))
 }
 
@@ -92,7 +92,7 @@ pub async fn create_signed_in(
 ) -> Result<Option<User>, Fault> {
     let Some(user) = store::insert(app, tx, id, new).await? else { return Ok(None) };
     let signed_in = (&Actor::user(user.id, visitor), Happened::to(EventKind::SignedIn, user.id));
-    audit::record_both(tx, user.organization_id, (&Actor::visitor(visitor), created(&user)), signed_in).await?;
+    audit::record_both(tx, user.organization_id, (&Actor::visitor(visitor), created(&user)), signed_in);
     Ok(Some(user))
 }
 
@@ -109,10 +109,10 @@ pub async fn deactivate(app: &App, by: &Authority, id: UserId) -> Result<(), Use
         return Ok(());
     }
     keep_one_manager(&mut tx, &user).await?;
-    store::set_status(&mut tx, id, Status::Deactivated).await?;
+    store::set_status(&mut tx, id, Status::Deactivated);
     end_open_tokens(&mut tx, id).await?;
-    store::end_sessions(&mut tx, id).await?;
-    audit::record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::UserDeactivated, id)).await?;
+    store::end_sessions(&mut tx, id);
+    audit::record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::UserDeactivated, id));
     Ok(tx.commit().await?)
 }
 
@@ -122,8 +122,8 @@ pub async fn reactivate(app: &App, by: &Authority, id: UserId) -> Result<(), Use
     if for_change(&mut tx, by, id).await?.is_active() {
         return Ok(());
     }
-    store::set_status(&mut tx, id, Status::Active).await?;
-    audit::record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::UserReactivated, id)).await?;
+    store::set_status(&mut tx, id, Status::Active);
+    audit::record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::UserReactivated, id));
     Ok(tx.commit().await?)
 }
 
@@ -137,10 +137,10 @@ pub async fn change_role(app: &App, by: &Authority, id: UserId, role: Role) -> R
     if role == Role::Member {
         keep_one_manager(&mut tx, &user).await?;
     }
-    store::set_role(&mut tx, id, role).await?;
-    store::end_sessions(&mut tx, id).await?;
+    store::set_role(&mut tx, id, role);
+    store::end_sessions(&mut tx, id);
     let details = serde_json::json!({ "role": role.as_str() });
-    audit::record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::RoleChanged, id).with(details)).await?;
+    audit::record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::RoleChanged, id).with(details));
     store::write_notice(app, &mut tx, &user, crate::platform::mail::Kind::RoleChanged).await?;
     tx.commit().await?;
     Ok(User { role, ..user })
@@ -153,22 +153,22 @@ pub async fn change_role(app: &App, by: &Authority, id: UserId, role: Role) -> R
 pub async fn delete(app: &App, tx: &mut Tx, by: &Authority, id: UserId, may_return: bool) -> Result<User, UserError> {
     let user = for_change(tx, by, id).await?;
     keep_one_manager(tx, &user).await?;
-    outbox::forget_about(tx, id.subject()).await?;
+    outbox::forget_about(tx, id.subject());
     end_open_tokens(tx, id).await?;
     let had_before = address_changes::forget_of(tx, id).await?;
     if !may_return {
-        store::bar(app, tx, user.organization_id, &user.email).await?;
+        store::bar(app, tx, user.organization_id, &user.email);
         // Nobody comes back by an address that they gave up a moment before; whoever has it now stays.
         for email in had_before {
             if by_address(&mut *tx, user.organization_id, &email).await?.is_none() {
-                store::bar(app, tx, user.organization_id, &email).await?;
+                store::bar(app, tx, user.organization_id, &email);
             }
         }
     }
-    store::delete(tx, &user).await?;
-    audit::erase_name(tx, id.subject()).await?;
+    store::delete(tx, &user);
+    audit::erase_name(tx, id.subject());
     let details = serde_json::json!({ "may_return": may_return });
-    audit::record(tx, by.organization, &by.actor, Happened::to(EventKind::UserDeleted, id).with(details)).await?;
+    audit::record(tx, by.organization, &by.actor, Happened::to(EventKind::UserDeleted, id).with(details));
     Ok(user)
 }
 
@@ -189,7 +189,7 @@ async fn keep_one_manager(tx: &mut Tx, user: &User) -> Result<(), UserError> {
 
 /// Ends every link that could set this user's password or change their address.
 pub async fn end_open_tokens(tx: &mut Tx, id: UserId) -> Result<(), Fault> {
-    tokens::end_all_for_password(tx, id.subject()).await?;
+    tokens::end_all_for_password(tx, id.subject());
     address_changes::end_open_of(tx, id, ChangeEnd::Withdrawn).await
 }
 

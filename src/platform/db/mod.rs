@@ -7,6 +7,7 @@ mod columns;
 mod connections;
 mod copy;
 mod keep;
+mod later;
 mod lock;
 mod look;
 mod migrations;
@@ -25,6 +26,7 @@ use std::{
 };
 
 use connections::{Connections, Lent, begin};
+use later::Later;
 use sqlx::{PgConnection, SqliteConnection};
 
 pub(crate) use columns::word_column;
@@ -77,6 +79,7 @@ impl Db {
         };
         Ok(Tx {
             inner: Some(inner),
+            later: Later::default(),
             now: self.clock.now(),
             randomness: self.randomness.clone(),
             wake: Arc::clone(&self.wake),
@@ -182,6 +185,7 @@ pub struct PoolUse {
 pub struct Tx {
     /// Taken by the end.
     inner: Option<Inner>,
+    later: Later,
     randomness: Randomness,
     wake: Arc<tokio::sync::Notify>,
     wakes: bool,
@@ -209,7 +213,10 @@ impl Drop for Tx {
 impl Tx {
     /// Makes everything in this write last, at once.
     pub async fn commit(mut self) -> Result<(), Fault> {
+        let Some(inner) = self.inner.as_mut() else { return Err(sqlx::Error::PoolClosed.into()) };
+        let said = self.later.send_with_the_end(inner).await?;
         match self.inner.take() {
+            Some(_) if said => {}
             Some(Inner::Sqlite(lent)) => connections::commit(lent).await?,
             Some(Inner::Postgres(lent)) => connections::commit(lent).await?,
             None => {}
@@ -218,6 +225,13 @@ impl Tx {
             self.wake.notify_one();
         }
         Ok(())
+    }
+
+    /// Sends what waits before the next question, which may ask about it.
+    async fn asking(&mut self) -> Result<&mut Inner, Fault> {
+        let inner = self.inner.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+        self.later.send(inner).await?;
+        Ok(inner)
     }
 
     /// The worker looks for work as soon as this write is committed.

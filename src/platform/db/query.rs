@@ -74,7 +74,7 @@ pub struct Target<'a>(At<'a>);
 
 enum At<'a> {
     Readers(&'a Engine),
-    Write(Option<&'a mut Inner>),
+    Write(&'a mut Tx),
 }
 
 impl<'a> From<&'a Db> for Target<'a> {
@@ -85,16 +85,16 @@ impl<'a> From<&'a Db> for Target<'a> {
 
 impl<'a> From<&'a mut Tx> for Target<'a> {
     fn from(tx: &'a mut Tx) -> Self {
-        Self(At::Write(tx.inner.as_mut()))
+        Self(At::Write(tx))
     }
 }
 
 /// A statement and its values.
 pub struct Query {
-    sql: &'static str,
-    on_postgres: &'static str,
+    pub(super) sql: &'static str,
+    pub(super) on_postgres: &'static str,
     planned_anew: bool,
-    args: Vec<Arg>,
+    pub(super) args: Vec<Arg>,
 }
 
 /// A statement with `$1` placeholders. Its text is a literal, so that no value ever becomes SQL.
@@ -143,23 +143,34 @@ impl Query {
 
     /// Runs a write; the number of rows it touched.
     pub async fn execute(self, tx: &mut Tx) -> Result<u64, Fault> {
-        metrics::statement();
         let (sql, on_postgres) = (self.sql, self.on_postgres);
-        match tx.inner.as_mut() {
-            Some(Inner::Sqlite(lent)) => {
+        let inner = tx.asking().await?;
+        metrics::statement();
+        match inner {
+            Inner::Sqlite(lent) => {
                 let asked = sqlx::query_with::<Sqlite, _>(sql, self.for_sqlite()?);
                 let answer = asked.execute(lent.asking()).await;
                 lent.answered(&answer);
                 Ok(answer?.rows_affected())
             }
-            Some(Inner::Postgres(lent)) => {
+            Inner::Postgres(lent) => {
                 let asked = sqlx::query_with::<Postgres, _>(on_postgres, self.for_postgres()?);
                 let answer = in_time(asked.execute(lent.asking())).await;
                 lent.answered(&answer);
                 Ok(answer?.rows_affected())
             }
-            None => Err(sqlx::Error::PoolClosed.into()),
         }
+    }
+
+    /// Runs a write whose answer nobody needs, before the next question of this write or with its end. What is wrong with
+    /// it shows then.
+    pub fn later(self, tx: &mut Tx) {
+        debug_assert!(
+            ["insert into ", "update ", "delete from "].iter().any(|word| self.sql.starts_with(word)),
+            "{}",
+            self.sql
+        );
+        tx.later.push(self);
     }
 
     /// All rows.
@@ -170,9 +181,10 @@ impl Query {
             At::Readers(Engine::Postgres(all)) => {
                 in_time(Box::pin(async { self.rows_of_postgres(&mut lend(all).await?).await })).await?
             }
-            At::Write(Some(Inner::Sqlite(lent))) => self.rows_of_sqlite(lent).await?,
-            At::Write(Some(Inner::Postgres(lent))) => self.rows_of_postgres(lent).await?,
-            At::Write(None) => return Err(sqlx::Error::PoolClosed.into()),
+            At::Write(tx) => match tx.asking().await? {
+                Inner::Sqlite(lent) => self.rows_of_sqlite(lent).await?,
+                Inner::Postgres(lent) => self.rows_of_postgres(lent).await?,
+            },
         })
     }
 

@@ -87,7 +87,7 @@ pub async fn locked(tx: &mut Tx, key: &RowKey) -> Result<Option<Row>, Fault> {
 }
 
 /// One more failure.
-pub async fn add(tx: &mut Tx, key: &RowKey) -> Result<(), Fault> {
+pub fn add(tx: &mut Tx, key: &RowKey) {
     let now = tx.now;
     query(
         "insert into counters (key_hash, count, began_at, last_at) values ($1, 1, $2, $2)
@@ -95,24 +95,17 @@ pub async fn add(tx: &mut Tx, key: &RowKey) -> Result<(), Fault> {
     )
     .bind(key.0.clone())
     .bind(now)
-    .execute(tx)
-    .await?;
-    Ok(())
+    .later(tx);
 }
 
 /// One failure less: it was counted beforehand, and then nothing was compared.
-pub async fn take_back(tx: &mut Tx, key: &RowKey) -> Result<(), Fault> {
-    query("update counters set count = count - 1 where key_hash = $1 and count > 0")
-        .bind(key.0.clone())
-        .execute(tx)
-        .await?;
-    Ok(())
+pub fn take_back(tx: &mut Tx, key: &RowKey) {
+    query("update counters set count = count - 1 where key_hash = $1 and count > 0").bind(key.0.clone()).later(tx);
 }
 
 /// A success, or a reset: no failures in a row any more.
-pub async fn forget(tx: &mut Tx, key: &RowKey) -> Result<(), Fault> {
-    query("delete from counters where key_hash = $1").bind(key.0.clone()).execute(tx).await?;
-    Ok(())
+pub fn forget(tx: &mut Tx, key: &RowKey) {
+    query("delete from counters where key_hash = $1").bind(key.0.clone()).later(tx);
 }
 
 pub(super) async fn clean_up(tx: &mut Tx) -> Result<u64, Fault> {

@@ -138,38 +138,41 @@ fn key(app: &App, limit: Limit, of: &[&[u8]]) -> Vec<u8> {
 pub async fn count(app: &App, tx: &mut Tx, limit: Limit, of: &[&[u8]]) -> Result<Result<(), TooMany>, Fault> {
     let (now, key) = (tx.now, key(app, limit, of));
     let part = limit.part_of(now);
-    query(
+    // Of the earlier parts only: what a statement that writes a row reads of that very row is nowhere promised.
+    let counted: Counted = query(
         "insert into limit_counts (key_hash, part, count, until) values ($1, $2, 1, $3)
-         on conflict (key_hash, part) do update set count = limit_counts.count + 1",
+         on conflict (key_hash, part) do update set count = limit_counts.count + 1
+         returning count + coalesce((select cast(sum(earlier.count) as bigint) from limit_counts earlier
+                                      where earlier.key_hash = $1 and earlier.part >= $4 and earlier.part < $2 and earlier.count > 0), 0) as count,
+                   coalesce((select min(earlier.part) from limit_counts earlier
+                              where earlier.key_hash = $1 and earlier.part >= $4 and earlier.part < $2 and earlier.count > 0), $2) as first_part",
     )
     .bind(key.clone())
     .bind(part)
     .bind(limit.part_until(part))
-    .execute(&mut *tx)
+    .bind(limit.first_part(now))
+    .one(&mut *tx)
     .await?;
-    let counted = in_window(&mut *tx, limit, key.clone(), now).await?;
     let before = Counted { count: counted.count.map(|count| count - 1), ..counted };
     let judged = before.judge(limit, now);
     if judged.is_err() {
         // Who is refused and comes again does not push the end of the wait away.
-        uncount(tx, key, part).await?;
+        uncount(tx, key, part);
     }
     Ok(judged)
 }
 
 /// One less: it was counted beforehand and turned out to be none.
-pub async fn take_back(app: &App, tx: &mut Tx, limit: Limit, of: &[&[u8]]) -> Result<(), Fault> {
+pub fn take_back(app: &App, tx: &mut Tx, limit: Limit, of: &[&[u8]]) {
     let (key, part) = (key(app, limit, of), limit.part_of(tx.now));
-    uncount(tx, key, part).await
+    uncount(tx, key, part);
 }
 
-async fn uncount(tx: &mut Tx, key: Vec<u8>, part: i64) -> Result<(), Fault> {
+fn uncount(tx: &mut Tx, key: Vec<u8>, part: i64) {
     query("update limit_counts set count = count - 1 where key_hash = $1 and part = $2 and count > 0")
         .bind(key)
         .bind(part)
-        .execute(tx)
-        .await?;
-    Ok(())
+        .later(tx);
 }
 
 /// Whether one more would be too many, without counting it.

@@ -89,10 +89,10 @@ pub(super) async fn take(app: &App, tx: &mut Tx, asked: &Asked<'_>, message: Mes
     let tagged = asked.address.local().contains('+');
     let slot = decide(spent_until, waiting.as_ref(), tagged, now);
     if let Slot::Now(_) | Slot::Later(_) = slot {
-        spend(tx, key.clone(), spent_until + SLOT).await?;
+        spend(tx, key.clone(), spent_until + SLOT);
     }
     if let Slot::Later(due_at) | Slot::InPlaceOf(_, due_at) = slot {
-        wait(tx, key, asked, &Waiting { message_id: message, tagged, due_at }).await?;
+        wait(tx, key, asked, &Waiting { message_id: message, tagged, due_at });
     }
     Ok(slot)
 }
@@ -128,12 +128,11 @@ fn decide(spent_until: Timestamp, waiting: Option<&Waiting>, tagged: bool, now: 
     }
 }
 
-async fn spend(tx: &mut Tx, key: Vec<u8>, until: Timestamp) -> Result<(), Fault> {
-    query("update mail_budgets set spent_until = $1 where key_hash = $2").bind(until).bind(key).execute(tx).await?;
-    Ok(())
+fn spend(tx: &mut Tx, key: Vec<u8>, until: Timestamp) {
+    query("update mail_budgets set spent_until = $1 where key_hash = $2").bind(until).bind(key).later(tx);
 }
 
-async fn wait(tx: &mut Tx, key: Vec<u8>, asked: &Asked<'_>, waiting: &Waiting) -> Result<(), Fault> {
+fn wait(tx: &mut Tx, key: Vec<u8>, asked: &Asked<'_>, waiting: &Waiting) {
     query(
         "insert into mail_waiting (key_hash, organization_id, kind, message_id, tagged, due_at) values ($1, $2, $3, $4, $5, $6)
          on conflict (key_hash, organization_id, kind) do update set message_id = $4, tagged = $5, due_at = $6",
@@ -144,9 +143,7 @@ async fn wait(tx: &mut Tx, key: Vec<u8>, asked: &Asked<'_>, waiting: &Waiting) -
     .bind(waiting.message_id)
     .bind(waiting.tagged)
     .bind(waiting.due_at)
-    .execute(tx)
-    .await?;
-    Ok(())
+    .later(tx);
 }
 
 /// Forgets budgets that are whole again.

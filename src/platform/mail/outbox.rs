@@ -99,8 +99,7 @@ pub async fn write(app: &App, tx: &mut Tx, new: NewMessage) -> Result<MessageId,
     .bind(due_at)
     .bind(tx.now)
     .bind((state == State::Dropped).then_some(tx.now))
-    .execute(tx)
-    .await?;
+    .later(tx);
     if app.mailer.delivers() {
         tx.wakes_the_worker();
     }
@@ -131,16 +130,14 @@ pub(super) async fn end(tx: &mut Tx, id: MessageId, state: State) -> Result<bool
 }
 
 /// Drops the waiting messages about a subject: their cause has ended.
-pub async fn drop_about(tx: &mut Tx, subject: SubjectId) -> Result<(), Fault> {
+pub fn drop_about(tx: &mut Tx, subject: SubjectId) {
     let now = tx.now;
     query("update messages set state = $1, ended_at = $2 where subject_id = $3 and state = $4")
         .bind(State::Dropped)
         .bind(now)
         .bind(subject)
         .bind(State::Waiting)
-        .execute(tx)
-        .await?;
-    Ok(())
+        .later(tx);
 }
 
 /// Drops every waiting message: what waited when a backup was made has left since. How many.
@@ -155,9 +152,8 @@ pub async fn drop_everybodys(tx: &mut Tx) -> Result<u64, Fault> {
 }
 
 /// Forgets every message about a subject: it was deleted, and its address with it.
-pub async fn forget_about(tx: &mut Tx, subject: SubjectId) -> Result<(), Fault> {
-    query("delete from messages where subject_id = $1").bind(subject).execute(tx).await?;
-    Ok(())
+pub fn forget_about(tx: &mut Tx, subject: SubjectId) {
+    query("delete from messages where subject_id = $1").bind(subject).later(tx);
 }
 
 /// Frees what an earlier process had in hand when it ended, so that no message waits for a lease that nobody holds.

@@ -99,6 +99,7 @@ fn code_hash(app: &App, subject: SubjectId, code: &ConfirmationCode) -> Vec<u8> 
 }
 
 /// What a new token is for.
+#[derive(Clone, Copy)]
 pub struct NewToken {
     /// What it is good for.
     pub purpose: Purpose,
@@ -110,21 +111,21 @@ pub struct NewToken {
 
 /// Stores the hashes of the token that `message` will carry, with a confirmation code where `with_code`.
 /// Only the newest code of a subject counts.
-pub async fn issue(app: &App, tx: &mut Tx, new: NewToken, message: MessageId, with_code: bool) -> Result<(), Fault> {
+pub fn issue(app: &App, tx: &mut Tx, new: NewToken, message: MessageId, with_code: bool) {
     let code = with_code.then(|| code_hash(app, new.subject, &code_of(app, message)));
-    insert(tx, &token_of(app, message).digest(), &new, Some(message), code, None).await
+    insert(tx, &token_of(app, message).digest(), new, Some(message), code, None);
 }
 
 /// A token that no message carries: it is shown once, at once, and lives from now.
-pub async fn issue_shown(tx: &mut Tx, new: NewToken) -> Result<Secret, Fault> {
+pub fn issue_shown(tx: &mut Tx, new: NewToken) -> Secret {
     let secret = tx.new_secret();
     let until = tx.now + new.purpose.lifetime();
-    insert(tx, &secret.digest(), &new, None, None, Some(until)).await?;
-    Ok(secret)
+    insert(tx, &secret.digest(), new, None, None, Some(until));
+    secret
 }
 
 /// A set-up token, before there is any organization.
-pub async fn issue_set_up(tx: &mut Tx) -> Result<Secret, Fault> {
+pub fn issue_set_up(tx: &mut Tx) -> Secret {
     let secret = tx.new_secret();
     let until = tx.now + Purpose::SetUp.lifetime();
     query(
@@ -136,19 +137,18 @@ pub async fn issue_set_up(tx: &mut Tx) -> Result<Secret, Fault> {
     .bind(tx.new_id::<()>())
     .bind(tx.now)
     .bind(until)
-    .execute(tx)
-    .await?;
-    Ok(secret)
+    .later(tx);
+    secret
 }
 
-async fn insert(
+fn insert(
     tx: &mut Tx,
     digest: &Digest,
-    new: &NewToken,
+    new: NewToken,
     message: Option<MessageId>,
     code: Option<Vec<u8>>,
     lives_until: Option<Timestamp>,
-) -> Result<(), Fault> {
+) {
     query(
         "insert into tokens (digest, organization_id, purpose, subject_id, message_id, code_hash, code_tries, created_at, lifetime_seconds, lives_until)
          values ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9)",
@@ -162,19 +162,15 @@ async fn insert(
     .bind(tx.now)
     .bind(i64::try_from(new.purpose.lifetime().as_secs()).unwrap_or(i64::MAX))
     .bind(lives_until)
-    .execute(tx)
-    .await?;
-    Ok(())
+    .later(tx);
 }
 
 /// Notes that a message is about to leave: from now on its code is the newest, even if the reply gets lost.
-pub async fn going_out(tx: &mut Tx, message: MessageId) -> Result<(), Fault> {
+pub fn going_out(tx: &mut Tx, message: MessageId) {
     query("update tokens set out_at = $1 where message_id = $2 and out_at is null")
         .bind(tx.now)
         .bind(message)
-        .execute(tx)
-        .await?;
-    Ok(())
+        .later(tx);
 }
 
 /// Starts the lifetimes of a message's token: it has been delivered, or handed over by a manager.
@@ -225,26 +221,22 @@ pub async fn use_up(tx: &mut Tx, purpose: Purpose, digest: &Digest) -> Result<Op
 }
 
 /// Ends every open token of a subject for this purpose.
-pub async fn end_all(tx: &mut Tx, purpose: Purpose, subject: SubjectId) -> Result<(), Fault> {
+pub fn end_all(tx: &mut Tx, purpose: Purpose, subject: SubjectId) {
     let now = tx.now;
     query("update tokens set ended_at = $1 where subject_id = $2 and purpose = $3 and ended_at is null")
         .bind(now)
         .bind(subject)
         .bind(purpose)
-        .execute(tx)
-        .await?;
-    Ok(())
+        .later(tx);
 }
 
 /// Ends every set-up token: there is an organization now.
-pub async fn end_set_up(tx: &mut Tx) -> Result<(), Fault> {
+pub fn end_set_up(tx: &mut Tx) {
     let now = tx.now;
     query("update tokens set ended_at = $1 where purpose = $2 and ended_at is null")
         .bind(now)
         .bind(Purpose::SetUp)
-        .execute(tx)
-        .await?;
-    Ok(())
+        .later(tx);
 }
 
 /// Ends every open token of everybody: what was used after a backup must not work again. How many.

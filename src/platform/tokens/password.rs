@@ -28,7 +28,7 @@ pub async fn find_for_password(db: &Db, digest: &Digest) -> Result<Option<Token>
 }
 
 /// Ends every open token that could set this user's password.
-pub async fn end_all_for_password(tx: &mut Tx, subject: SubjectId) -> Result<(), Fault> {
+pub fn end_all_for_password(tx: &mut Tx, subject: SubjectId) {
     let now = tx.now;
     let [one, two, three] = PASSWORD;
     query("update tokens set ended_at = $1 where subject_id = $2 and purpose in ($3, $4, $5) and ended_at is null")
@@ -37,9 +37,7 @@ pub async fn end_all_for_password(tx: &mut Tx, subject: SubjectId) -> Result<(),
         .bind(one)
         .bind(two)
         .bind(three)
-        .execute(tx)
-        .await?;
-    Ok(())
+        .later(tx);
 }
 
 /// Uses a link that sets a password up, and with it every other open one of its user. `false` when it is not open any

@@ -96,10 +96,10 @@ async fn people_register_while_mail_cannot_leave_and_all_of_it_leaves_afterwards
 
 /// Registrations of everybody from 0 to `many`, so many at once that it matters little when a link, beyond two thousand in
 /// ten minutes, answers everybody a second later.
-async fn queue(browser: &NetBrowser, link: &str, many: usize) {
+async fn queue(browser: &NetBrowser, link: &str, many: usize, at_once: usize) {
     let next = Arc::new(AtomicUsize::new(0));
     let mut all = tokio::task::JoinSet::new();
-    for _ in 0..length(16, 256) {
+    for _ in 0..at_once {
         let (browser, link, next) = (browser.clone(), link.to_owned(), Arc::clone(&next));
         all.spawn(async move {
             loop {
@@ -120,13 +120,13 @@ async fn queue(browser: &NetBrowser, link: &str, many: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_queue_leaves_soon_after_the_mail_server_is_back_and_nearly_in_order() {
     let _machine = MACHINE.read().await;
-    let many = length(200, 10_000);
+    let (many, at_once) = (length(200, 10_000), length(16, 256));
     let at = format!("127.0.0.1:{}", free_port());
     let place = quiet(Place::new()).with("VESTIBULE_SMTP_URL", &format!("smtp://{at}?tls=none"));
     let mut server = place.serve().await;
     let (_, link) = server.acme().await;
     let began = Instant::now();
-    queue(&server.browser(), &link, many).await;
+    queue(&server.browser(), &link, many, at_once).await;
     println!("{many} registered in {:?}", began.elapsed());
     let sink = Sink::start_at(at.parse().unwrap(), Ways::default()).await;
     let back = Instant::now();
@@ -138,10 +138,12 @@ async fn a_long_queue_leaves_soon_after_the_mail_server_is_back_and_nearly_in_or
     let number = |email: &String| email[1..].split('@').next().unwrap().parse::<usize>().unwrap();
     let queued = left.iter().map(number).filter(|n| *n < many);
     let from_its_place: Vec<_> = queued.enumerate().map(|(place, n)| place.abs_diff(n)).collect();
-    let far = from_its_place.iter().filter(|by| **by > 100).count();
-    println!("{far} more than a hundred from their places, the farthest {}", from_its_place.iter().max().unwrap());
+    // Who asks at the same time has no order.
+    let roughly = 100.max(2 * at_once);
+    let far = from_its_place.iter().filter(|by| **by > roughly).count();
+    println!("{far} more than {roughly} from their places, the farthest {}", from_its_place.iter().max().unwrap());
     assert_eq!(left.len(), many + 1, "each once");
     // What was on its way to nobody in that moment fails first, and leaves when the next one has got through.
-    assert!(far <= 2 * 16, "{left:?}");
+    assert!(far <= 2 * 16, "{far} were more than {roughly} from their places");
     server.stop().await;
 }

@@ -145,27 +145,23 @@ pub(in crate::features::users) async fn count_other_managers(tx: &mut Tx, user: 
     Ok(count)
 }
 
-pub(in crate::features::users) async fn set_status(tx: &mut Tx, id: UserId, status: Status) -> Result<(), Fault> {
+pub(in crate::features::users) fn set_status(tx: &mut Tx, id: UserId, status: Status) {
     let since = (status == Status::Deactivated).then_some(tx.now);
     query("update users set status = $1, deactivated_at = $2 where id = $3")
         .bind(status)
         .bind(since)
         .bind(id)
-        .execute(tx)
-        .await?;
-    Ok(())
+        .later(tx);
 }
 
-pub(in crate::features::users) async fn set_role(tx: &mut Tx, id: UserId, role: Role) -> Result<(), Fault> {
-    query("update users set role = $1 where id = $2").bind(role).bind(id).execute(tx).await?;
-    Ok(())
+pub(in crate::features::users) fn set_role(tx: &mut Tx, id: UserId, role: Role) {
+    query("update users set role = $1 where id = $2").bind(role).bind(id).later(tx);
 }
 
 /// Ends a user's sessions with the change that ends their meaning. (A session is the sessions feature's; the
 /// row goes with the user that it belongs to.)
-pub(in crate::features::users) async fn end_sessions(tx: &mut Tx, id: UserId) -> Result<(), Fault> {
-    query("delete from sessions where user_id = $1").bind(id).execute(tx).await?;
-    Ok(())
+pub(in crate::features::users) fn end_sessions(tx: &mut Tx, id: UserId) {
+    query("delete from sessions where user_id = $1").bind(id).later(tx);
 }
 
 pub(in crate::features::users) async fn write_notice(
@@ -199,27 +195,23 @@ pub async fn set_password(tx: &mut Tx, id: UserId, hash: &str) -> Result<bool, F
 }
 
 /// Notes how an address was proved, where nothing better was known.
-pub async fn mark_proved(tx: &mut Tx, id: UserId, proved: Proved) -> Result<(), Fault> {
+pub fn mark_proved(tx: &mut Tx, id: UserId, proved: Proved) {
     let now = tx.now;
     query("update users set proved_how = $1, proved_by = $2, proved_at = $3 where id = $4 and proved_how <> 'mail'")
         .bind(proved.how)
         .bind(proved.by)
         .bind(now)
         .bind(id)
-        .execute(tx)
-        .await?;
-    Ok(())
+        .later(tx);
 }
 
 /// Stores a new name.
-pub async fn rename(tx: &mut Tx, user: &User, name: &FullName) -> Result<(), Fault> {
+pub fn rename(tx: &mut Tx, user: &User, name: &FullName) {
     query("update users set full_name = $1, search_key = $2 where id = $3")
         .bind(name)
         .bind(search_key(&user.email, name))
         .bind(user.id)
-        .execute(tx)
-        .await?;
-    Ok(())
+        .later(tx);
 }
 
 /// Stores a new address with how it was proved. `false` when another user has it.
@@ -244,20 +236,17 @@ pub async fn set_address(tx: &mut Tx, user: &User, email: &EmailAddress, proved:
 }
 
 /// Writes when users were here last, gathered in memory.
-pub async fn mark_seen(tx: &mut Tx, id: UserId, at: Timestamp) -> Result<(), Fault> {
+pub fn mark_seen(tx: &mut Tx, id: UserId, at: Timestamp) {
     query("update users set seen_at = $1 where id = $2 and (seen_at is null or seen_at < $1)")
         .bind(at)
         .bind(id)
-        .execute(tx)
-        .await?;
-    Ok(())
+        .later(tx);
 }
 
 /// Deletes the row and everything that goes with it, the finished registrations of the address too.
-pub(in crate::features::users) async fn delete(tx: &mut Tx, user: &User) -> Result<(), Fault> {
-    query("delete from sessions where user_id = $1").bind(user.id).execute(&mut *tx).await?;
-    query("delete from users where id = $1").bind(user.id).execute(tx).await?;
-    Ok(())
+pub(in crate::features::users) fn delete(tx: &mut Tx, user: &User) {
+    query("delete from sessions where user_id = $1").bind(user.id).later(tx);
+    query("delete from users where id = $1").bind(user.id).later(tx);
 }
 
 fn address_hash(app: &App, organization: OrganizationId, email: &EmailAddress) -> Vec<u8> {
@@ -269,12 +258,7 @@ fn address_hashes(app: &App, organization: OrganizationId, email: &EmailAddress)
     app.keys.macs(Purpose::BarredAddress, &[organization.uuid().as_bytes(), email.identity().as_bytes()])
 }
 
-pub(in crate::features::users) async fn bar(
-    app: &App,
-    tx: &mut Tx,
-    organization: OrganizationId,
-    email: &EmailAddress,
-) -> Result<(), Fault> {
+pub(in crate::features::users) fn bar(app: &App, tx: &mut Tx, organization: OrganizationId, email: &EmailAddress) {
     let until = tx.now + BARRED;
     query(
         "insert into barred_addresses (organization_id, address_hash, until) values ($1, $2, $3)
@@ -283,9 +267,7 @@ pub(in crate::features::users) async fn bar(
     .bind(organization)
     .bind(address_hash(app, organization, email))
     .bind(until)
-    .execute(tx)
-    .await?;
-    Ok(())
+    .later(tx);
 }
 
 /// Whether an address may not come back through the link.
@@ -326,7 +308,7 @@ pub async fn clean_up(tx: &mut Tx) -> Result<u64, Fault> {
 }
 
 /// A new invitation always wins: the address may come back.
-pub async fn unbar(app: &App, tx: &mut Tx, organization: OrganizationId, email: &EmailAddress) -> Result<(), Fault> {
+pub fn unbar(app: &App, tx: &mut Tx, organization: OrganizationId, email: &EmailAddress) {
     let [newest, second, third, oldest] = address_hashes(app, organization, email);
     query("delete from barred_addresses where organization_id = $1 and address_hash in ($2, $3, $4, $5)")
         .bind(organization)
@@ -334,7 +316,5 @@ pub async fn unbar(app: &App, tx: &mut Tx, organization: OrganizationId, email: 
         .bind(second)
         .bind(third)
         .bind(oldest)
-        .execute(tx)
-        .await?;
-    Ok(())
+        .later(tx);
 }
