@@ -38,3 +38,4 @@ mod strangers;
 mod support;
 mod survive;
 mod users;
+mod writes;
