@@ -143,7 +143,8 @@ async fn every_line_is_read_and_what_cannot_be_saved_is_kept_with_its_reason() {
     for words in [
         "eve@partner.example is a whole address",
         "Invite eve@partner.example",
-        "One word is too wide",
+        "com: One word is too wide",
+        "*.com: One word is too wide",
         "co.uk is a public suffix: everybody who owns a domain below it could join",
         "Anyone can get such an address",
         "the same as a line above, kept once",

@@ -145,8 +145,11 @@ impl IdentityForm {
         let login_method =
             errors.take("login_method", LoginMethod::from_word(&self.login_method).ok_or(Invalid::Choice));
         let reading = self.reading();
-        for (_, why) in reading.refused() {
-            errors.add("allowed_domains", why.clone());
+        for (typed, why) in reading.refused() {
+            match why {
+                Invalid::EntryWholeAddress { .. } => errors.add("allowed_domains", why.clone()), // names it itself
+                _ => errors.add_about("allowed_domains", typed, why.clone()),
+            }
         }
         let (Some(version), Some(login_method), true) = (version, login_method, errors.is_empty()) else {
             return Err(errors);

@@ -14,14 +14,25 @@ use url::form_urlencoded;
 use super::PageError;
 use crate::values::Invalid;
 
+/// Why a field was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// The field.
+    pub field: &'static str,
+    /// The piece that is meant, as typed, where a field holds many and the reason does not name it.
+    pub piece: Option<String>,
+    /// What is wrong.
+    pub why: Invalid,
+}
+
 /// The reasons a form was refused, by field.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Errors(Vec<(&'static str, Invalid)>);
+pub struct Errors(Vec<Reason>);
 
 impl Errors {
     /// One reason.
     pub fn one(field: &'static str, why: Invalid) -> Self {
-        Self(vec![(field, why)])
+        Self(vec![Reason { field, piece: None, why }])
     }
 
     /// Keeps the parsed value, or the reason there is none.
@@ -31,16 +42,26 @@ impl Errors {
 
     /// One more reason.
     pub fn add(&mut self, field: &'static str, why: Invalid) {
-        self.0.push((field, why));
+        self.0.push(Reason { field, piece: None, why });
+    }
+
+    /// One more reason, about one piece of a field that holds many.
+    pub fn add_about(&mut self, field: &'static str, piece: &str, why: Invalid) {
+        self.0.push(Reason { field, piece: Some(piece.to_owned()), why });
     }
 
     /// The reason beside this field.
     pub fn on(&self, field: &str) -> Option<&Invalid> {
-        self.0.iter().find(|(name, _)| *name == field).map(|(_, why)| why)
+        self.first_on(field).map(|reason| &reason.why)
+    }
+
+    /// The same, with the piece that it is about.
+    pub fn first_on(&self, field: &str) -> Option<&Reason> {
+        self.0.iter().find(|reason| reason.field == field)
     }
 
     /// Every reason, for the summary on top.
-    pub fn all(&self) -> &[(&'static str, Invalid)] {
+    pub fn all(&self) -> &[Reason] {
         &self.0
     }
 
