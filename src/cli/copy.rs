@@ -6,7 +6,7 @@ use super::{CommandError, out::Out};
 use crate::{
     platform::{
         config::{Config, ConfigError},
-        db::{self, DatabaseUrl, Lock},
+        db::{self, DatabaseUrl},
         keys::Keys,
     },
     values::Clock,
@@ -33,13 +33,6 @@ pub(super) async fn run(asked: Copy, config: Config, out: Out) -> Result<(), Com
     let (from, to) = (url(asked.from)?, url(asked.to)?);
     let keys = Keys::open_existing(&config.key_file)?;
     let began = Clock::of_this_machine();
-    let _serving = match to.file() {
-        None => None,
-        Some(file) => match Lock::for_serving(file).map_err(|error| super::cannot_lock(file, &error))? {
-            None => return Err(db::CopyError::Serving(to.to_string()).into()),
-            held => held,
-        },
-    };
     let copied = db::copy(&from, &to, |key_check| keys.made(key_check)).await?;
     for table in &copied {
         let rows = table.rows.to_string();

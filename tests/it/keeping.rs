@@ -275,6 +275,7 @@ async fn a_copy_goes_into_an_empty_database_of_the_same_key_only() {
     other.ask(&["org", "create", "--name", "Other", "--slug", "other", "--manager", "otto@other.com"]).await;
     let foreign = format!("sqlite:{}", other.data().join("vestibule.sqlite").display());
     assert_refused(&copy(&foreign, &to).await, "was made with another key");
+    assert!(!place.path("to.sqlite.serving").exists(), "nothing was made, not even the lock");
     assert_refused(&copy(&from, &foreign).await, "has organizations already");
     assert!(!place.path("to.sqlite").exists(), "nothing was made");
     assert!(copy(&from, &to).await.status.success());

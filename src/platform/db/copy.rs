@@ -2,7 +2,7 @@
 //! on both sides.
 
 use super::{
-    Arg, DatabaseUrl, Db,
+    Arg, DatabaseUrl, Db, Lock,
     look::look_through,
     migrations::NEWEST,
     open::{self, OpenError},
@@ -91,6 +91,8 @@ pub async fn copy(
     if !looked.key_check.as_deref().is_some_and(&is_ours) {
         return Err(CopyError::OtherKey(from.to_string()));
     }
+    // From here on something is written, if only the file that is the lock.
+    let _serving = lock(to)?;
     if let Some(before) = super::look(to).await? {
         if before.is_in_use {
             return Err(CopyError::NotEmpty(to.to_string()));
@@ -122,6 +124,14 @@ pub async fn copy(
     // Everything has been written; what is left is good manners.
     drop((source.close().await, target.close().await));
     Ok(copied)
+}
+
+/// No server works on a file that is written here.
+fn lock(to: &DatabaseUrl) -> Result<Option<Lock>, CopyError> {
+    let Some(file) = to.file() else { return Ok(None) };
+    let held = Lock::for_serving(file)
+        .map_err(|error| OpenError::File { path: file.display().to_string(), why: error.to_string() })?;
+    held.map(Some).ok_or_else(|| CopyError::Serving(to.to_string()))
 }
 
 async fn copy_table(source: &mut Plain, target: &mut Plain, table: &Table) -> Result<(), sqlx::Error> {
