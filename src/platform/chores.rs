@@ -14,7 +14,7 @@ pub struct Turn(&'static str);
 /// Takes the turn at a chore that was done longer ago than `pause`. `None` when it is not due, or another server does it.
 pub async fn take(app: &App, name: &'static str, pause: Duration) -> Result<Option<Turn>, Fault> {
     let mut tx = app.db.write().await?;
-    query("insert into chores (name) values ($1) on conflict (name) do nothing").bind(name).execute(&mut tx).await?;
+    query("insert into chores (name) values ($1) on conflict (name) do nothing").bind(name).later(&mut tx);
     let now = tx.now;
     let taken = query(
         "update chores set lease_until = $1, leased_by = $2
@@ -39,7 +39,6 @@ pub async fn done(app: &App, Turn(name): Turn) -> Result<(), Fault> {
         .bind(now)
         .bind(name)
         .bind(app.server)
-        .execute(&mut tx)
-        .await?;
+        .later(&mut tx);
     tx.commit().await
 }

@@ -42,7 +42,7 @@ async fn an_old_password_on_its_way_lets_nobody_in_after_a_reset() {
         .spawn(async move { thief.post("/o/acme/login", &[("email", "ada@acme.com"), ("password", PASSWORD)]).await });
     a_moment().await;
     users::set_password(&mut tx, ada.id, &new).await.unwrap();
-    sessions::end_all_of(&mut tx, ada.id, None).await.unwrap();
+    sessions::end_all_of(&mut tx, ada.id);
     tx.commit().await.unwrap();
     let page = signing_in.join_next().await.unwrap().unwrap();
     assert_ne!(page.status, 303, "{}", page.words());

@@ -111,7 +111,7 @@ async fn change_password(
         return Err(AccountError::SignedOut);
     }
     users::set_password(&mut tx, user.id, &hash).await?;
-    sessions::end_all_of(&mut tx, user.id, None).await?;
+    sessions::end_all_of(&mut tx, user.id);
     users::end_open_tokens(&mut tx, user.id).await?;
     sign_in::write_notice(app, &mut tx, &user).await?;
     let started = sessions::start(app, &mut tx, &user, &member.visitor, Brought::default());
@@ -123,7 +123,7 @@ async fn change_password(
 /// Ends every other session of the user. How many.
 async fn end_other_sessions(app: &App, member: &Member) -> Result<u64, Fault> {
     let mut tx = app.db.write().await?;
-    let ended = sessions::end_all_of(&mut tx, member.user, Some(member.session)).await?;
+    let ended = sessions::end_others_of(&mut tx, member.user, member.session).await?;
     record_ended(&mut tx, member, ended);
     tx.commit().await?;
     Ok(ended)

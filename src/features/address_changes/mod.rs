@@ -51,7 +51,7 @@ pub async fn begin(
     (old, new): (&EmailAddress, &EmailAddress),
 ) -> Result<AddressChangeId, Fault> {
     end_open_of(tx, user, ChangeEnd::Replaced).await?;
-    store::insert(tx, organization, user, (old, new)).await
+    Ok(store::insert(tx, organization, user, (old, new)))
 }
 
 /// Ends every open change of a user with its links. Messages about it that have not left stay behind.

@@ -26,12 +26,12 @@ pub struct AddressChange {
     pub ended_at: Option<Timestamp>,
 }
 
-pub(super) async fn insert(
+pub(super) fn insert(
     tx: &mut Tx,
     organization: OrganizationId,
     user: UserId,
     (old, new): (&EmailAddress, &EmailAddress),
-) -> Result<AddressChangeId, Fault> {
+) -> AddressChangeId {
     let id = tx.new_id::<kinds::AddressChange>();
     query(
         "insert into address_changes (id, organization_id, user_id, old_email, new_email, created_at)
@@ -43,9 +43,8 @@ pub(super) async fn insert(
     .bind(old)
     .bind(new)
     .bind(tx.now)
-    .execute(tx)
-    .await?;
-    Ok(id)
+    .later(tx);
+    id
 }
 
 /// By id, whatever has become of it.

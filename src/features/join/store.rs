@@ -66,8 +66,7 @@ pub(super) async fn find_open(
     .bind(browser)
     .bind(link)
     .bind(address.identity())
-    .execute(&mut *tx)
-    .await?;
+    .later(tx);
     query(concat!(
         "select ",
         columns!(),

@@ -23,8 +23,8 @@ use crate::{
 };
 
 /// Makes the organization's own link, with the first code.
-pub async fn create_own(app: &App, tx: &mut Tx, organization: OrganizationId) -> Result<LinkId, Fault> {
-    let link = store::insert_own(tx, organization).await?;
+pub fn create_own(app: &App, tx: &mut Tx, organization: OrganizationId) -> Result<LinkId, Fault> {
+    let link = store::insert_own(tx, organization);
     new_code(app, tx, organization, link)?;
     Ok(link)
 }

@@ -11,7 +11,7 @@ use crate::{
     values::{LinkCodeId, LinkId, OrganizationId, kinds},
 };
 
-pub(super) async fn insert_own(tx: &mut Tx, organization: OrganizationId) -> Result<LinkId, Fault> {
+pub(super) fn insert_own(tx: &mut Tx, organization: OrganizationId) -> LinkId {
     let id = tx.new_id::<kinds::Link>();
     query("insert into links (id, organization_id, kind, paused, used, created_at) values ($1, $2, $3, $4, 0, $5)")
         .bind(id)
@@ -19,9 +19,8 @@ pub(super) async fn insert_own(tx: &mut Tx, organization: OrganizationId) -> Res
         .bind(LinkKind::Own)
         .bind(false)
         .bind(tx.now)
-        .execute(tx)
-        .await?;
-    Ok(id)
+        .later(tx);
+    id
 }
 
 pub(super) fn insert_code(

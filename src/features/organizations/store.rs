@@ -144,8 +144,7 @@ pub async fn remember_public_url(app: &App) -> Result<(), Fault> {
     )
     .bind(now)
     .bind(app.config.origin())
-    .execute(&mut tx)
-    .await?;
+    .later(&mut tx);
     tx.commit().await
 }
 

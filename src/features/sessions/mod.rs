@@ -12,7 +12,7 @@ mod store;
 use std::time::Duration;
 
 pub use extract::{Manager, Member, current};
-pub use store::{Session, end, end_all_of, end_everybodys, end_of, list_of, write_seen};
+pub use store::{Session, end, end_all_of, end_everybodys, end_others_of, list_of, write_seen};
 
 use super::users::{Role, User};
 use crate::{

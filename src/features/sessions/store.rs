@@ -112,13 +112,13 @@ pub async fn end(tx: &mut Tx, user: UserId, id: SessionId) -> Result<bool, Fault
     Ok(query("delete from sessions where user_id = $1 and id = $2").bind(user).bind(id).execute(tx).await? == 1)
 }
 
-/// Ends every session of a user, but for one where it is given. How many.
-pub async fn end_all_of(tx: &mut Tx, user: UserId, but: Option<SessionId>) -> Result<u64, Fault> {
-    query("delete from sessions where user_id = $1 and ($2 is null or id <> $2)").bind(user).bind(but).execute(tx).await
+/// Ends every session of a user but this one. How many.
+pub async fn end_others_of(tx: &mut Tx, user: UserId, but: SessionId) -> Result<u64, Fault> {
+    query("delete from sessions where user_id = $1 and id <> $2").bind(user).bind(but).execute(tx).await
 }
 
 /// Ends every session of a user.
-pub fn end_of(tx: &mut Tx, user: UserId) {
+pub fn end_all_of(tx: &mut Tx, user: UserId) {
     query("delete from sessions where user_id = $1").bind(user).later(tx);
 }
 

@@ -108,7 +108,7 @@ pub async fn create_organization(
     actor: &Actor,
 ) -> Result<Option<OrganizationId>, Fault> {
     let Some(organization) = organizations::create(tx, name, slug).await? else { return Ok(None) };
-    links::create_own(app, tx, organization).await?;
+    links::create_own(app, tx, organization)?;
     tokens::end_set_up(tx);
     audit::name(tx, organization, organization.subject(), name.as_str());
     audit::record(tx, organization, actor, Happened::to(EventKind::OrganizationCreated, organization));

@@ -158,7 +158,7 @@ pub(super) async fn reset(
         return Err(ResetError::Over);
     }
     address_changes::end_open_of(&mut tx, user.id, ChangeEnd::Withdrawn).await?;
-    sessions::end_of(&mut tx, user.id);
+    sessions::end_all_of(&mut tx, user.id);
     if good.token.purpose != Purpose::BreakGlass {
         users::mark_proved(&mut tx, user.id, Proved::by_token(good.token.handed_over_by));
     }

@@ -189,8 +189,7 @@ impl Keys {
         let mut tx = db.write().await?;
         query("insert into server (id, key_check) values (1, $1) on conflict (id) do nothing")
             .bind(ring.at(Clock::of_this_machine()).mac(Purpose::KeyCheck, &[]))
-            .execute(&mut tx)
-            .await?;
+            .later(&mut tx);
         let (known,): (Vec<u8>,) = query("select key_check from server where id = 1").one(&mut tx).await?;
         if !self.made(&known) {
             return Err(KeyError::Other(path.to_owned()).into());
@@ -221,8 +220,7 @@ impl Keys {
         let mut tx = db.write().await?;
         query("update server set key_check = $1 where id = 1")
             .bind(self.newest().mac(Purpose::KeyCheck, &[]))
-            .execute(&mut tx)
-            .await?;
+            .later(&mut tx);
         tx.commit().await
     }
 

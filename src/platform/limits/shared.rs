@@ -109,8 +109,7 @@ pub async fn share(app: &App) -> Result<(), Fault> {
             .bind(part)
             .bind(count)
             .bind(limit.part_until(part))
-            .execute(&mut tx)
-            .await?;
+            .later(&mut tx);
         }
         let counted = super::in_window(&mut tx, limit, key, now).await?;
         app.tallies.unknown.learn(&source, counted.count.unwrap_or(count), now);

@@ -156,8 +156,7 @@ async fn renew(app: &App, id: MessageId) -> Result<(), Fault> {
         .bind(until)
         .bind(id)
         .bind(app.server)
-        .execute(&mut tx)
-        .await?;
+        .later(&mut tx);
     tx.commit().await
 }
 
@@ -171,8 +170,7 @@ async fn free_stalled(app: &App) -> Result<(), Fault> {
     }
     let mut tx = app.db.write().await?;
     query("update messages set due_at = created_at, stalled = false where stalled and state = 'waiting' and lease_until is null")
-        .execute(&mut tx)
-        .await?;
+        .later(&mut tx);
     tx.commit().await
 }
 

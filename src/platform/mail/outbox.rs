@@ -162,8 +162,7 @@ pub async fn free_leases(app: &App) -> Result<(), Fault> {
     let mut tx = app.db.write().await?;
     query("update messages set lease_until = null where state = $1 and lease_until is not null")
         .bind(State::Waiting)
-        .execute(&mut tx)
-        .await?;
+        .later(&mut tx);
     tx.commit().await
 }
 

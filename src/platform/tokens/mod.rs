@@ -192,8 +192,7 @@ pub async fn delivered(tx: &mut Tx, message: MessageId, handed_over_by: Option<U
     .bind(now)
     .bind(handed_over_by)
     .bind(message)
-    .execute(tx)
-    .await?;
+    .later(tx);
     Ok(())
 }
 
