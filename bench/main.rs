@@ -22,11 +22,14 @@ mod values {
     pub use vestibule::values::*;
 }
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use client::{Client, load};
 use database::On;
-use server::Server;
+use server::{Folder, Server};
 
 const SPAN: Duration = Duration::from_secs(6);
 /// One of several rounds.
@@ -42,9 +45,10 @@ fn main() {
         return;
     }
     println!("{}", machine());
-    let sections: [(&str, fn()); 7] = [
+    let sections: [(&str, fn()); 8] = [
         ("size", size),
         ("hashing", hashing),
+        ("apart", apart),
         ("pages", pages),
         ("timing", timing::differences),
         ("statements", scale::statements),
@@ -89,38 +93,63 @@ fn size() {
     row("resident memory before the first hash", &format!("{resident:.1} MiB"), "< 40 MiB", resident < 40.0);
 }
 
-/// Sign-ins and set-passwords against a bare Argon2id loop; the join page beside them.
+/// What hashes against a bare Argon2id loop, everything on the same processors; the join page beside it.
 fn hashing() {
     for on in On::all() {
-        hashing_on(on);
+        let folder = Server::seed(on, SETTING);
+        let server = Server::start(&folder);
+        against_bare(&folder, &server, &format!("{}, everything on the same processors", on.name()));
+        join_page_beside(&folder, &server, on.name());
     }
 }
 
-fn hashing_on(on: On) {
-    let name = on.name();
-    // Setting a password ends every other link of that person, so that each one needs somebody of its own.
-    let folder = Server::seed(on, SETTING);
-    let server = Server::start(&folder);
-    let sign_in = |person: usize, _| {
-        let body = format!("email=person{person}%40acme.com&password=seven+purple+herons+dance");
-        client::form("/o/acme/login", &body, person)
-    };
-    against_bare(&format!("sign-ins per second against a bare loop, {name}"), || {
-        load(server.port, PEOPLE, ROUND, sign_in)
-    });
+/// The same with the server on a processor of its own, as where the clients and the database are other machines.
+fn apart() {
+    for on in On::all() {
+        let folder = Server::seed(on, SETTING);
+        let server = Server::start_on(&folder, yardstick::SERVER_PROCESSOR);
+        yardstick::leave_the_server_alone();
+        against_bare(&folder, &server, &format!("{}, the server on a processor of its own", on.name()));
+        yardstick::use_every_processor();
+    }
+}
+
+fn against_bare(folder: &Folder, server: &Server, how: &str) {
+    rates(&format!("sign-ins per second against a bare loop, {how}"), || load(server.port, PEOPLE, ROUND, sign_in));
     // Fewer than the two thousand in ten minutes from which on a link slows down.
-    let joining = std::sync::Mutex::new(folder.begun(&server, JOINING));
-    against_bare(&format!("registrations completed per second against a bare loop, {name}"), || {
+    let joining = Mutex::new(folder.begun(server, JOINING));
+    rates(&format!("registrations completed per second against a bare loop, {how}"), || {
         load(server.port, PEOPLE, ROUND / 2, |person, turn| {
             let path = joining.lock().expect("links").pop().expect("enough links");
             client::form(&path, "full_name=Somebody+New&password=another+fine+password", person + PEOPLE * turn)
         })
     });
+    // Setting a password ends every other link of that person, so that each one needs somebody of its own.
+    let resets = Mutex::new(folder.reset_links(SETTING));
+    rates(&format!("passwords set per second against a bare loop, {how}"), || {
+        load(server.port, PEOPLE, ROUND, |person, _| {
+            let path = resets.lock().expect("links").pop().expect("enough links");
+            client::form(&path, "password=another+fine+password", person)
+        })
+    });
+}
+
+fn sign_in(person: usize, _: usize) -> String {
+    client::form(
+        "/o/acme/login",
+        &format!("email=person{person}%40acme.com&password=seven+purple+herons+dance"),
+        person,
+    )
+}
+
+/// How long the join page takes while sign-ins saturate the hash pool.
+fn join_page_beside(folder: &Folder, server: &Server, name: &str) {
     let idle = server.probe(&folder.link, SPAN);
     let probing = {
         let (port, link) = (server.port, folder.link.clone());
         std::thread::spawn(move || server::probe(port, &link, SPAN))
     };
+    // Those whose password was not set meanwhile.
     load(server.port, PEOPLE, SPAN, sign_in);
     let flood = probing.join().expect("the probe");
     let bound = (10.0 * idle.p99).max(25.0);
@@ -130,18 +159,11 @@ fn hashing_on(on: On) {
         &format!("p99 <= {bound:.0} ms"),
         flood.p99 <= bound,
     );
-    let resets = std::sync::Mutex::new(folder.reset_links(SETTING));
-    against_bare(&format!("passwords set per second against a bare loop, {name}"), || {
-        load(server.port, PEOPLE, ROUND, |person, _| {
-            let path = resets.lock().expect("links").pop().expect("enough links");
-            client::form(&path, "password=another+fine+password", person)
-        })
-    });
 }
 
 /// The median of five rounds, each between two measurements of the bare loop: what else the machine does changes by
 /// the second.
-fn against_bare(what: &str, act: impl Fn() -> client::Answers) {
+fn rates(what: &str, act: impl Fn() -> client::Answers) {
     let mut before = yardstick::bare_hashes(ROUND / 2);
     let mut ratios = Vec::new();
     let (mut shown, mut faults) = (String::new(), 0);
@@ -193,10 +215,7 @@ fn replicas() {
         let measure = |servers: &[Server]| {
             let ports: Vec<u16> = servers.iter().map(|server| server.port).collect();
             let started = Instant::now();
-            let signed_in = client::load_over(&ports, PEOPLE, ROUND, |person, _| {
-                let body = format!("email=person{person}%40acme.com&password=seven+purple+herons+dance");
-                client::form("/o/acme/login", &body, person)
-            });
+            let signed_in = client::load_over(&ports, PEOPLE, ROUND, sign_in);
             signed_in.count(303) as f64 / started.elapsed().as_secs_f64()
         };
         let (mut whole, mut halves) = (Vec::new(), Vec::new());

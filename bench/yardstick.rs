@@ -8,15 +8,45 @@ use std::{
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use askama::Template;
+use rustix::thread::{CpuSet, sched_setaffinity};
 use vestibule::platform::web::Errors;
+
+/// Where the server runs when it has a processor of its own.
+pub const SERVER_PROCESSOR: usize = 0;
+
+/// Keeps this thread, and those it starts, off the server's processor. The bare loop goes there still.
+pub fn leave_the_server_alone() {
+    keep_to(1..processors());
+}
+
+/// Ends [`leave_the_server_alone`].
+pub fn use_every_processor() {
+    keep_to(0..processors());
+}
+
+fn processors() -> usize {
+    let listed = std::fs::read_to_string("/proc/cpuinfo").expect("the processors");
+    listed.lines().filter(|line| line.starts_with("processor")).count()
+}
+
+fn keep_to(processors: std::ops::Range<usize>) {
+    let mut set = CpuSet::new();
+    processors.for_each(|processor| set.set(processor));
+    sched_setaffinity(None, &set).expect("the processors");
+}
 
 /// Hashes a second with the same parameters and as many threads, and nothing else.
 pub fn bare_hashes(span: Duration) -> f64 {
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let own = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let apart = own < processors();
+    let threads = if apart { 1 } else { own };
     let started = Instant::now();
     let until = started + span;
     let hashing = (0..threads).map(|_| {
         std::thread::spawn(move || {
+            if apart {
+                keep_to(SERVER_PROCESSOR..SERVER_PROCESSOR + 1);
+            }
             let params = Params::new(19_456, 2, 1, Some(32)).expect("parameters");
             let mut memory = vec![Block::default(); params.block_count()];
             let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Asks for huge pages, which hashing is faster on (`docs/decisions/0008-allocator.md`).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     vestibule::cli::run()
 }
