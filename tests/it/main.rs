@@ -26,6 +26,7 @@ mod links;
 mod mail;
 mod many;
 mod operate;
+mod plans;
 mod promises;
 mod races;
 mod refusals;

@@ -143,7 +143,7 @@ async fn begin_with(
         && !end(&mut tx, old, EndedWhy::AddressChanged, &Actor::visitor(visitor)).await?
     {
         // The same form a moment ago has ended it; one that is over begins no other.
-        let open = store::find_open(&mut tx, &begin.browser, link.link_id, &begin.address).await?;
+        let open = store::find_open(&mut tx, link, begin).await?;
         return open.map(|open| open.id).ok_or(JoinError::Ended(EndedWhy::AddressChanged));
     }
     let id = begin_in(app, &mut tx, link, begin, visitor).await?;
@@ -162,7 +162,7 @@ async fn begin_in(
     begin: &Begin,
     visitor: &Visitor,
 ) -> Result<RegistrationId, JoinError> {
-    let open = store::find_open(tx, &begin.browser, link.link_id, &begin.address).await?;
+    let open = store::find_open(tx, link, begin).await?;
     // One of an address that is no user's any more makes room for a new one.
     let address_is_free = users::by_address(&mut *tx, link.organization_id, &begin.address).await?.is_none();
     let open = open.filter(|open| open.ended_why.is_none() || !address_is_free);

@@ -8,7 +8,7 @@ use crate::{
         db::{CLEANED_AT_ONCE, Db, FromRow, Target, Tx, query},
     },
     values::{
-        DAY, Digest, Domain, EmailAddress, LinkCodeId, LinkId, OrganizationId, OrganizationName, RegistrationId, Slug,
+        DAY, Digest, Domain, EmailAddress, LinkCodeId, OrganizationId, OrganizationName, RegistrationId, Slug,
         Timestamp, UserId, kinds,
     },
 };
@@ -48,12 +48,7 @@ pub(super) async fn insert(tx: &mut Tx, link: &Found, begin: &Begin) -> Result<R
 }
 
 /// The registration of this browser, link and address that is open, or looks so.
-pub(super) async fn find_open(
-    tx: &mut Tx,
-    browser: &Digest,
-    link: LinkId,
-    address: &EmailAddress,
-) -> Result<Option<Registration>, Fault> {
+pub(super) async fn find_open(tx: &mut Tx, link: &Found, begin: &Begin) -> Result<Option<Registration>, Fault> {
     let now = tx.now;
     // One that has grown old makes room for a new one.
     query(
@@ -63,23 +58,24 @@ pub(super) async fn find_open(
     .bind(RegistrationState::Ended)
     .bind(EndedWhy::Expired)
     .bind(now)
-    .bind(browser)
-    .bind(link)
-    .bind(address.identity())
+    .bind(&begin.browser)
+    .bind(link.link_id)
+    .bind(begin.address.identity())
     .later(tx);
     query(concat!(
         "select ",
         columns!(),
         " from registrations
-          where browser_digest = $1 and link_id = $2 and email_key = $3
+          where organization_id = $6 and email_key = $3 and browser_digest = $1 and link_id = $2
             and (ended_at is null or (ended_why = $4 and expires_at > $5))
           order by case when ended_at is null then 0 else 1 end, begun_at desc limit 1"
     ))
-    .bind(browser)
-    .bind(link)
-    .bind(address.identity())
+    .bind(&begin.browser)
+    .bind(link.link_id)
+    .bind(begin.address.identity())
     .bind(EndedWhy::JoinedElsewhere)
     .bind(now)
+    .bind(link.organization_id)
     .optional(tx)
     .await
 }

@@ -93,7 +93,8 @@ async fn set_up(app: &App, token: &Digest, asked: SetUp, visitor: &Visitor) -> R
         came_by: CameBy::SetUp,
         came_by_id: None,
     };
-    let user = users::create(app, &mut tx, new, &actor).await?.ok_or(SetUpError::Over)?;
+    let id = tx.new_id();
+    let user = users::create_signed_in(app, &mut tx, id, new, visitor).await?.ok_or(SetUpError::Over)?;
     let started = sessions::start(app, &mut tx, &user, visitor, Brought::default());
     tx.commit().await?;
     Ok(started)

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
-    ConnectOptions as _,
+    ConnectOptions as _, Connection as _,
     migrate::MigrateError,
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -27,6 +27,8 @@ const READERS: usize = 4;
 const CONNECTIONS: usize = 16;
 /// How long a write waits for another process of this machine.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// Between two tries to change a schema that others work on.
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 /// Statements that a connection keeps prepared; there are fewer.
 const STATEMENTS: usize = 400;
 /// The oldest `PostgreSQL` that is tested.
@@ -166,11 +168,7 @@ impl Db {
                     Err(error) => Err(error.into()),
                 }
             }
-            // Of several replicas that start together one migrates, behind an advisory lock; the others wait for it.
-            (Engine::Postgres(_), DatabaseUrl::Postgres(options)) => match options.connect().await {
-                Ok(mut connection) => migrations::postgres().run(&mut connection).await,
-                Err(error) => return Err(refused(url, &error)),
-            },
+            (Engine::Postgres(_), DatabaseUrl::Postgres(options)) => migrate_postgres(options).await,
             _ => Ok(()),
         };
         outcome.map_err(|error| match error {
@@ -180,6 +178,33 @@ impl Db {
             error => not_migrated(url, error.to_string()),
         })
     }
+}
+
+/// Of several replicas that start together one migrates, behind an advisory lock; the others wait for it. Whoever waits for a
+/// table that a long query reads lets everybody else pass meanwhile: behind one that waits, all who only read would wait too.
+async fn migrate_postgres(options: &PgConnectOptions) -> Result<(), MigrateError> {
+    let options = options.clone().options([("lock_timeout", "2s")]);
+    loop {
+        let mut connection = options.connect().await.map_err(MigrateError::Execute)?;
+        match migrations::postgres().run(&mut connection).await {
+            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
+                if waits_for_a_lock(&error) =>
+            {
+                tracing::warn!(
+                    "the schema cannot change yet: another server changes it, or a program works on a table; trying again"
+                );
+            }
+            outcome => return outcome,
+        }
+        // What it holds is free at once, and not when the server notices that nobody is there.
+        connection.close().await.map_err(MigrateError::Execute)?;
+        tokio::time::sleep(BETWEEN_TRIES).await;
+    }
+}
+
+/// "Lock not available", after `lock_timeout`.
+fn waits_for_a_lock(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "55P03")
 }
 
 async fn sqlite(path: &Path) -> Result<Engine, OpenError> {

@@ -2,6 +2,7 @@
 //! and speak TLS.
 
 use std::{
+    collections::HashMap,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -74,13 +75,29 @@ impl Received {
     }
 }
 
+/// Everything that came, and where the first message to each address stands: many may wait for theirs at once.
+#[derive(Default)]
+struct Arrived {
+    all: Vec<Received>,
+    first_to: HashMap<String, usize>,
+}
+
+impl Arrived {
+    fn add(&mut self, mail: Received) {
+        for address in &mail.to {
+            self.first_to.entry(address.clone()).or_insert(self.all.len());
+        }
+        self.all.push(mail);
+    }
+}
+
 /// The mail server. It ends with its test.
 pub struct Sink {
     pub address: SocketAddr,
     /// The certificate, as a file that a client may trust.
     pub certificate: String,
     ways: Arc<Mutex<Ways>>,
-    received: watch::Receiver<Vec<Received>>,
+    received: watch::Receiver<Arrived>,
     task: JoinHandle<()>,
 }
 
@@ -93,7 +110,7 @@ impl Drop for Sink {
 #[derive(Clone)]
 struct Desk {
     ways: Arc<Mutex<Ways>>,
-    received: Arc<watch::Sender<Vec<Received>>>,
+    received: Arc<watch::Sender<Arrived>>,
     tls: TlsAcceptor,
 }
 
@@ -121,7 +138,7 @@ impl Sink {
         let (tls, certificate) = localhost();
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (sender, received) = watch::channel(Vec::new());
+        let (sender, received) = watch::channel(Arrived::default());
         let ways = Arc::new(Mutex::new(ways));
         let desk = Desk { ways: Arc::clone(&ways), received: Arc::new(sender), tls };
         #[expect(clippy::disallowed_methods, reason = "it ends with the sink")]
@@ -146,23 +163,22 @@ impl Sink {
     }
 
     pub fn all(&self) -> Vec<Received> {
-        self.received.borrow().clone()
+        self.received.borrow().all.clone()
     }
 
     /// Waits until it has so many messages, at most so long.
     pub async fn has(&self, many: usize, at_most: Duration) {
         let mut received = self.received.clone();
-        let waiting = received.wait_for(|all| all.len() >= many);
+        let waiting = received.wait_for(|arrived| arrived.all.len() >= many);
         tokio::time::timeout(at_most, waiting).await.expect("too slow").unwrap();
     }
 
     /// Waits for a message to this address; the first one.
     pub async fn mail_to(&self, address: &str) -> Received {
         let mut received = self.received.clone();
-        let is_to = |mail: &&Received| mail.to == [address];
-        let waiting = received.wait_for(|all| all.iter().any(|mail| is_to(&mail)));
-        let all = within(&format!("mail to {address}"), waiting).await.unwrap();
-        all.iter().find(is_to).cloned().unwrap()
+        let waiting = received.wait_for(|arrived| arrived.first_to.contains_key(address));
+        let arrived = within(&format!("mail to {address}"), waiting).await.unwrap();
+        arrived.all[arrived.first_to[address]].clone()
     }
 }
 
@@ -236,7 +252,7 @@ impl Desk {
                     say(stream, "354 go on").await?;
                     read_data(stream, &mut mail).await?;
                     if ways.at_data.is_none() {
-                        self.received.send_modify(|all| all.push(mail.clone()));
+                        self.received.send_modify(|arrived| arrived.add(mail.clone()));
                     }
                     if std::mem::take(&mut self.ways.lock().unwrap().lose_one_answer) {
                         return Ok(Next::Over);

@@ -68,8 +68,8 @@ async fn a_backup_under_load_holds_everybody_until_its_moment_and_nobody_after_i
     server.stop().await;
     add_accounts(&place, many).await;
     let server = place.serve().await;
-    let crowd = Crowd::new(&server, link, sink, &[server.address]);
-    let all = crowd.start(length(4, 16), Duration::from_millis(20));
+    let crowd = Crowd::new(&server, link, sink, &[server.address]).with_one_in(length(2, 20));
+    let all = crowd.start(length(4, 100), Duration::from_millis(20));
     crowd.wait_for(length(20, 1_000)).await;
 
     let before = crowd.acknowledged();

@@ -60,6 +60,8 @@ pub struct Crowd {
     ledger: Arc<Mutex<Ledger>>,
     acknowledged: Arc<watch::Sender<usize>>,
     next: Arc<AtomicUsize>,
+    /// One in so many goes on to the account.
+    one_in: usize,
     stopped: Arc<AtomicBool>,
 }
 
@@ -74,8 +76,14 @@ impl Crowd {
             ledger: Arc::default(),
             acknowledged: Arc::new(watch::Sender::new(0)),
             next: Arc::default(),
+            one_in: 2,
             stopped: Arc::default(),
         }
+    }
+
+    /// One in so many goes on to the account, which hashes a password; the others are accepted addresses.
+    pub fn with_one_in(self, one_in: usize) -> Self {
+        Self { one_in, ..self }
     }
 
     /// From now on they come through these.
@@ -111,7 +119,7 @@ impl Crowd {
         within("acknowledged steps", counting.wait_for(|count| *count >= goal)).await.unwrap();
     }
 
-    /// One person, from the link to the waiting page; every second one to the account.
+    /// One person, from the link to the waiting page; some to the account.
     async fn join(&self) {
         let n = self.next.fetch_add(1, Ordering::Relaxed);
         let email = format!("p{n}@acme.com");
@@ -123,7 +131,7 @@ impl Crowd {
         assert_eq!(page.status, 303, "{}", page.words());
         self.ledger.lock().unwrap().begun.insert(email.clone(), sent);
         self.acknowledged.send_modify(|count| *count += 1);
-        if n.is_multiple_of(2) {
+        if n.is_multiple_of(self.one_in) {
             let link = self.sink.mail_to(&email).await.link(&self.browser.origin);
             let details = [("full_name", "Somebody"), ("password", PASSWORD)];
             let (page, sent) = self.until_answered(&mut browser, &link, Some(&details)).await;

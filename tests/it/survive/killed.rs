@@ -23,12 +23,15 @@ async fn nothing_acknowledged_is_lost_or_doubled_by_kills() {
         servers.push(place.serve().await);
     }
     let doors = |servers: &[Server]| servers.iter().map(|server| server.address).collect::<Vec<_>>();
-    let crowd = Crowd::new(&servers[0], link, sink, &doors(&servers));
-    let all = crowd.start(8, Duration::from_millis(20));
+    let crowd = Crowd::new(&servers[0], link, sink, &doors(&servers)).with_one_in(length(2, 50));
+    let start = Instant::now();
+    let all = crowd.start(length(8, 240), Duration::from_millis(20));
     for byte in &seed[..kills] {
-        crowd.wait_for(length(5, 200) + usize::from(byte % 64)).await;
+        crowd.wait_for(length(5, 3_000) + usize::from(byte % 64)).await;
         let victim = usize::from(*byte) % servers.len();
         servers.swap_remove(victim).kill().await;
+        let (accepted, messages) = (crowd.acknowledged().begun.len(), crowd.sink.all().len());
+        println!("{:?}: {accepted} accepted, {messages} messages have come", start.elapsed());
         let began = Instant::now();
         servers.push(place.serve().await);
         let ready = began.elapsed();
@@ -36,6 +39,7 @@ async fn nothing_acknowledged_is_lost_or_doubled_by_kills() {
         assert!(ready <= Duration::from_secs(5), "{ready:?}");
         crowd.doors_are(&doors(&servers));
     }
+    println!("{} accepted in {:?}", crowd.acknowledged().begun.len(), start.elapsed());
     crowd.stop(all).await;
     crowd.all_have_mail(kills * IN_HAND).await;
     for server in servers {

@@ -28,8 +28,8 @@ async fn one_replica_dies_and_one_freezes_and_the_third_goes_on() {
     let (mut one, two, three) = (place.serve().await, place.serve().await, place.serve().await);
     let (_, link) = one.acme().await;
     let door = Balancer::haproxy(free_port(), &[one.address, two.address, three.address]).await;
-    let crowd = Crowd::new(&one, link, sink, &[door.address]);
-    let all = crowd.start(length(6, 40), Duration::from_millis(200));
+    let crowd = Crowd::new(&one, link, sink, &[door.address]).with_one_in(length(2, 10));
+    let all = crowd.start(length(6, 150), Duration::from_millis(200));
     crowd.wait_for(length(20, 1_000)).await;
     let lost = Instant::now();
     one.kill().await;
@@ -39,6 +39,7 @@ async fn one_replica_dies_and_one_freezes_and_the_third_goes_on() {
     let woken = Instant::now();
     two.signal(Signal::CONT);
     crowd.wait_for(length(10, 500)).await;
+    println!("{} requests in {:?}", crowd.tries_since(lost).len(), lost.elapsed());
     within("all mail", crowd.stop(all)).await;
 
     let tries = crowd.tries_since(lost);

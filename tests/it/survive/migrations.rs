@@ -110,6 +110,26 @@ async fn servers_that_start_together_bring_the_database_up_to_date_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_reads_a_table_that_a_step_changes_holds_up_the_step_and_nobody_else() {
+    let _machine = MACHINE.read().await;
+    let place = quiet(Place::new());
+    let DatabaseUrl::Postgres(options) = place.url() else { return };
+    old_database(&place, 100).await;
+    let mut reading = options.connect().await.unwrap();
+    sqlx::raw_sql("begin; select count(*) from messages").execute(&mut reading).await.unwrap();
+    let mut server = place.begin_to_serve();
+    server.says("the schema cannot change yet").await;
+    let mut passing = options.connect().await.unwrap();
+    sqlx::raw_sql("set statement_timeout = '10s'; select count(*) from messages").execute(&mut passing).await.unwrap();
+    passing.close().await.unwrap();
+    reading.close().await.unwrap();
+    server.says("Vestibule is ready").await;
+    server.stop().await;
+    let (newest, taken) = steps(&place).await;
+    assert_eq!(newest, taken, "each step once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_while_it_changes_the_schema_does_it_again() {
     let _machine = MACHINE.read().await;
     let many = length(20_000, 100_000);
