@@ -32,7 +32,7 @@ fn processors() -> usize {
 fn keep_to(processors: std::ops::Range<usize>) {
     let mut set = CpuSet::new();
     processors.for_each(|processor| set.set(processor));
-    sched_setaffinity(None, &set).expect("the processors");
+    sched_setaffinity(None, &set).expect("two processors at least");
 }
 
 /// Hashes a second with the same parameters and as many threads, and nothing else.

@@ -155,37 +155,27 @@ impl Db {
     }
 
     async fn migrate(&self, url: &DatabaseUrl) -> Result<(), OpenError> {
-        let outcome = match (&self.engine, url) {
+        match (&self.engine, url) {
             (Engine::Sqlite { write, .. }, DatabaseUrl::Sqlite(path)) => {
                 // Commands and the server may start together; on SQLite sqlx locks nothing itself.
                 let _lock = Lock::for_migrating(path).map_err(|error| not_opened(path, error.to_string()))?;
-                match lend(write).await {
-                    Ok(mut lent) => {
-                        let outcome = migrations::sqlite().run(&mut *lent.asking()).await;
-                        lent.answered(&Ok(()));
-                        outcome
-                    }
-                    Err(error) => Err(error.into()),
-                }
+                let mut lent = lend(write).await.map_err(|error| why_not_migrated(url, error.into()))?;
+                let outcome = migrations::sqlite().run(&mut *lent.asking()).await;
+                lent.answered(&Ok(()));
+                outcome.map_err(|error| why_not_migrated(url, error))
             }
-            (Engine::Postgres(_), DatabaseUrl::Postgres(options)) => migrate_postgres(options).await,
+            (Engine::Postgres(_), DatabaseUrl::Postgres(options)) => migrate_postgres(options, url).await,
             _ => Ok(()),
-        };
-        outcome.map_err(|error| match error {
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) if lacks_rights(&error) => {
-                refused(url, &error)
-            }
-            error => not_migrated(url, error.to_string()),
-        })
+        }
     }
 }
 
 /// Of several replicas that start together one migrates, behind an advisory lock; the others wait for it. Whoever waits for a
 /// table that a long query reads lets everybody else pass meanwhile: behind one that waits, all who only read would wait too.
-async fn migrate_postgres(options: &PgConnectOptions) -> Result<(), MigrateError> {
+async fn migrate_postgres(options: &PgConnectOptions, url: &DatabaseUrl) -> Result<(), OpenError> {
     let options = options.clone().options([("lock_timeout", "2s")]);
     loop {
-        let mut connection = options.connect().await.map_err(MigrateError::Execute)?;
+        let mut connection = options.connect().await.map_err(|error| refused(url, &error))?;
         match migrations::postgres().run(&mut connection).await {
             Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
                 if waits_for_a_lock(&error) =>
@@ -194,10 +184,10 @@ async fn migrate_postgres(options: &PgConnectOptions) -> Result<(), MigrateError
                     "the schema cannot change yet: another server changes it, or a program works on a table; trying again"
                 );
             }
-            outcome => return outcome,
+            outcome => return outcome.map_err(|error| why_not_migrated(url, error)),
         }
         // What it holds is free at once, and not when the server notices that nobody is there.
-        connection.close().await.map_err(MigrateError::Execute)?;
+        connection.close().await.map_err(|error| refused(url, &error))?;
         tokio::time::sleep(BETWEEN_TRIES).await;
     }
 }
@@ -284,6 +274,15 @@ fn not_opened(path: &Path, why: String) -> OpenError {
 
 fn not_migrated(url: &DatabaseUrl, why: String) -> OpenError {
     OpenError::Migrate { at: url.to_string(), why }
+}
+
+fn why_not_migrated(url: &DatabaseUrl, error: MigrateError) -> OpenError {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) if lacks_rights(&error) => {
+            refused(url, &error)
+        }
+        error => not_migrated(url, error.to_string()),
+    }
 }
 
 /// `42501` and `25006`: the user may not do this, or this server takes no writes.

@@ -162,6 +162,10 @@ impl Sink {
         format!("{scheme}://{user}localhost:{}{more}", self.address.port())
     }
 
+    pub fn count(&self) -> usize {
+        self.received.borrow().all.len()
+    }
+
     pub fn all(&self) -> Vec<Received> {
         self.received.borrow().all.clone()
     }
