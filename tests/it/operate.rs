@@ -115,7 +115,7 @@ async fn the_dashboard_and_the_alerts_name_metrics_that_there_are() {
         "vestibule_mail_waiting 0",
         "vestibule_mail_oldest_due_seconds 0",
         if database::server().is_some() {
-            "vestibule_database_connections_max{pool=\"all\"} 16"
+            "vestibule_database_connections_max{pool=\"all\"} 15"
         } else {
             "vestibule_database_connections_max{pool=\"write\"} 1"
         },

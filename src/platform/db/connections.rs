@@ -86,7 +86,7 @@ impl<C> Kept<C> {
             ) || error
                 .as_database_error()
                 .and_then(sqlx::error::DatabaseError::code)
-                .is_some_and(|code| code.starts_with("57P"))
+                .is_some_and(|code| code.starts_with("57P") || code == "25P03")
         };
         self.whole = !answer.as_ref().is_err_and(line);
     }
@@ -153,6 +153,15 @@ pub(super) async fn begin<C: Line>(on: &Connections<C>, word: &'static str) -> R
         Ok(lent)
     }))
     .await
+}
+
+/// Whether a server answers, and takes writes (one that only follows another does not).
+pub(super) async fn takes_writes(on: &Connections<PgConnection>) -> Result<bool, sqlx::Error> {
+    let mut lent = lend(on).await?;
+    let asked = sqlx::query_scalar::<_, String>("select current_setting('transaction_read_only')");
+    let answer = in_time(asked.fetch_one(lent.asking())).await;
+    lent.answered(&answer);
+    Ok(answer? == "off")
 }
 
 /// Makes a write last. One that could not be (a full disk) may still stand open: it is undone before the connection is

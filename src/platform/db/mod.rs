@@ -63,8 +63,9 @@ pub struct Db {
 enum Engine {
     /// One writer, which takes the write lock at once, and several read-only readers.
     Sqlite { read: Connections<SqliteConnection>, write: Connections<SqliteConnection> },
-    /// A server that other replicas share.
-    Postgres(Connections<PgConnection>),
+    /// A server that other replicas share. One connection is kept for whoever asks how things stand: where every other waits
+    /// for a lock, the server is busy, and none the less ready.
+    Postgres { all: Connections<PgConnection>, kept_free: Connections<PgConnection> },
 }
 
 impl Db {
@@ -75,7 +76,7 @@ impl Db {
         let span = tracing::debug_span!("database write");
         let inner = match &self.engine {
             Engine::Sqlite { write, .. } => Inner::Sqlite(begin(write, "begin immediate").await?),
-            Engine::Postgres(all) => Inner::Postgres(begin(all, "begin").await?),
+            Engine::Postgres { all, .. } => Inner::Postgres(begin(all, "begin").await?),
         };
         Ok(Tx {
             inner: Some(inner),
@@ -97,11 +98,16 @@ impl Db {
     /// Whether a read is answered and a write could begin, within a second.
     pub async fn is_ready(&self) -> bool {
         let asked = async {
-            let mut tx = self.write().await?;
-            let _: (i64,) = query("select cast(1 as bigint)").one(&mut tx).await?;
-            Ok::<(), Fault>(())
+            match &self.engine {
+                Engine::Sqlite { .. } => {
+                    let mut tx = self.write().await?;
+                    let _: (i64,) = query("select cast(1 as bigint)").one(&mut tx).await?;
+                    Ok::<bool, Fault>(true)
+                }
+                Engine::Postgres { kept_free, .. } => Ok(connections::takes_writes(kept_free).await?),
+            }
         };
-        matches!(tokio::time::timeout(QUICKLY, asked).await, Ok(Ok(())))
+        matches!(tokio::time::timeout(QUICKLY, asked).await, Ok(Ok(true)))
     }
 
     /// The present moment of this database.
@@ -111,7 +117,7 @@ impl Db {
 
     /// Whether several servers may work on it at once.
     pub const fn is_shared(&self) -> bool {
-        matches!(self.engine, Engine::Postgres(_))
+        matches!(self.engine, Engine::Postgres { .. })
     }
 
     /// Sets the clock by the database's: what replicas share decides every expiry (decision U6). On `SQLite`
@@ -130,7 +136,7 @@ impl Db {
     async fn ask_the_time(&self) -> Result<Timestamp, Fault> {
         Ok(match &self.engine {
             Engine::Sqlite { .. } => Clock::of_this_machine(),
-            Engine::Postgres(_) => {
+            Engine::Postgres { .. } => {
                 let asked = tokio::time::Instant::now();
                 let (told,): (Timestamp,) = query("select clock_timestamp()").one(self).await?;
                 // Half of the way there and back has passed since it was read.
@@ -150,7 +156,7 @@ impl Db {
         };
         match &self.engine {
             Engine::Sqlite { read, write } => vec![of("read", read.status()), of("write", write.status())],
-            Engine::Postgres(all) => vec![of("all", all.status())],
+            Engine::Postgres { all, .. } => vec![of("all", all.status())],
         }
     }
 
@@ -161,7 +167,10 @@ impl Db {
                 connections::close(read).await;
                 connections::close(write).await;
             }
-            Engine::Postgres(all) => connections::close(all).await,
+            Engine::Postgres { all, kept_free } => {
+                connections::close(all).await;
+                connections::close(kept_free).await;
+            }
         }
     }
 }
@@ -266,12 +275,13 @@ pub(super) fn is_passing(error: &sqlx::Error) -> bool {
 
 /// `SQLite`: busy, locked, an input or output error, no space. `PostgreSQL`: the classes of lost connections (08),
 /// aborted transactions (40), used-up resources (53), intervention (57) and the system's own errors (58),
-/// a lock that could not be had (55P03), a server that takes no writes (25006).
+/// a lock that could not be had (55P03), a server that takes no writes (25006), a write that was left alone (25P03).
 fn is_passing_code(code: &str) -> bool {
     if let (Ok(number), true) = (code.parse::<u32>(), code.len() < 5) {
         return matches!(number & 0xff, 5 | 6 | 10 | 13);
     }
-    ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class)) || matches!(code, "55P03" | "25006")
+    ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+        || matches!(code, "55P03" | "25006" | "25P03")
 }
 
 #[cfg(test)]
@@ -281,7 +291,7 @@ mod tests {
     #[test]
     fn what_passes_by_itself_is_told_apart_from_what_is_broken() {
         // SQLite's extended codes keep the plain one in their last octet.
-        for passing in ["5", "517", "13", "778", "1034", "08006", "57P01", "53100", "40P01", "55P03"] {
+        for passing in ["5", "517", "13", "778", "1034", "08006", "57P01", "53100", "40P01", "55P03", "25P03"] {
             assert!(is_passing_code(passing), "{passing}");
         }
         for broken in ["1", "19", "2067", "11", "23505", "42601", "22021"] {

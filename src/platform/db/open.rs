@@ -23,8 +23,9 @@ use crate::{
 
 /// Readers of one process. `SQLite` serves a page in well under a millisecond, so few are enough.
 const READERS: usize = 4;
-/// Connections of one process to a server: with a few replicas well below the hundred that `PostgreSQL` allows.
-const CONNECTIONS: usize = 16;
+/// Connections of one process to a server, one more is kept free: with a few replicas well below the hundred that `PostgreSQL`
+/// allows.
+const CONNECTIONS: usize = 15;
 /// How long a write waits for another process of this machine.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// Between two tries to change a schema that others work on.
@@ -164,7 +165,7 @@ impl Db {
                 lent.answered(&Ok(()));
                 outcome.map_err(|error| why_not_migrated(url, error))
             }
-            (Engine::Postgres(_), DatabaseUrl::Postgres(options)) => migrate_postgres(options, url).await,
+            (Engine::Postgres { .. }, DatabaseUrl::Postgres(options)) => migrate_postgres(options, url).await,
             _ => Ok(()),
         }
     }
@@ -221,14 +222,15 @@ async fn postgres(options: &PgConnectOptions, url: &DatabaseUrl) -> Result<Engin
         .clone()
         .application_name("vestibule")
         .statement_cache_capacity(STATEMENTS)
-        // No statement and no forgotten transaction holds a lock for longer than anybody waits for it.
+        // No statement and no forgotten write holds a lock for longer than anybody waits for it. Of a replica that froze in the
+        // middle of one (nothing slow ever stands in it), the others go on after two seconds.
         .options([
             ("statement_timeout", "4500ms"),
             ("lock_timeout", "4s"),
-            ("idle_in_transaction_session_timeout", "10s"),
+            ("idle_in_transaction_session_timeout", "2s"),
         ]);
-    let all = connections(options.clone(), CONNECTIONS).map_err(|error| refused(url, &error))?;
-    let mut lent = lend(&all).await.map_err(|error| refused(url, &error))?;
+    let kept_free = connections(options.clone(), 1).map_err(|error| refused(url, &error))?;
+    let mut lent = lend(&kept_free).await.map_err(|error| refused(url, &error))?;
     let facts =
         "select cast(current_setting('server_version_num') as bigint) / 10000, pg_encoding_to_char(encoding)::text,
                 current_setting('synchronous_commit') from pg_database where datname = current_database()";
@@ -242,12 +244,10 @@ async fn postgres(options: &PgConnectOptions, url: &DatabaseUrl) -> Result<Engin
     if encoding != "UTF8" {
         return Err(OpenError::Encoding { at, encoding });
     }
-    if commits != "off" {
-        return Ok(Engine::Postgres(all));
-    }
     // What this server acknowledges is on the disk, whatever others are content with (security requirement P0-74).
-    let lasting = options.options([("synchronous_commit", "on")]);
-    Ok(Engine::Postgres(connections(lasting, CONNECTIONS).map_err(|error| refused(url, &error))?))
+    let options = if commits == "off" { options.options([("synchronous_commit", "on")]) } else { options };
+    let all = connections(options, CONNECTIONS).map_err(|error| refused(url, &error))?;
+    Ok(Engine::Postgres { all, kept_free })
 }
 
 /// Why a database cannot be used, of either kind.

@@ -178,7 +178,7 @@ impl Query {
         metrics::statement();
         Ok(match on.into().0 {
             At::Readers(Engine::Sqlite { read, .. }) => self.rows_of_sqlite(&mut lend(read).await?).await?,
-            At::Readers(Engine::Postgres(all)) => {
+            At::Readers(Engine::Postgres { all, .. }) => {
                 in_time(Box::pin(async { self.rows_of_postgres(&mut lend(all).await?).await })).await?
             }
             At::Write(tx) => match tx.asking().await? {

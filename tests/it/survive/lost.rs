@@ -15,7 +15,7 @@ use crate::support::{database, process::within};
 /// How long the frozen one stays so: longer than its leases.
 const FROZEN: Duration = Duration::from_secs(24);
 /// How long requests may fail. The requirement says five seconds for a quiet machine; this one runs other tests too.
-const ERRORS_FOR: Duration = Duration::from_secs(8);
+const ERRORS_FOR: Duration = Duration::from_secs(6);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_replica_dies_and_one_freezes_and_the_third_goes_on() {
@@ -52,7 +52,7 @@ async fn one_replica_dies_and_one_freezes_and_the_third_goes_on() {
         errors.len()
     );
     assert!(latest <= ERRORS_FOR, "requests failed for {latest:?}: {errors:?}");
-    assert!(errors.len() <= 20.max(tries.len() / 20), "{errors:?}");
+    assert!(errors.len() <= 12.max(tries.len() / 100), "{errors:?}");
     assert!(crowd.tries_since(woken).iter().all(|tried| !tried.is_error()), "one that wakes up breaks nothing");
     // The dead one and the frozen one may each have had sixteen in hand.
     crowd.all_have_mail(2 * 16).await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use vestibule::{
+    features::organizations,
     platform::{
         chores,
         db::query,
@@ -11,7 +12,12 @@ use vestibule::{
     values::{HOUR, MINUTE},
 };
 
-use crate::support::{TestApp, acts::begin};
+use crate::support::{
+    TestApp,
+    acts::{begin, organization},
+    all_at_once, database,
+    process::within,
+};
 
 #[tokio::test]
 async fn a_message_in_the_hand_of_a_dead_server_is_taken_by_another_after_its_lease_and_not_before() {
@@ -93,4 +99,44 @@ async fn a_limit_used_up_at_the_end_of_one_window_is_used_up_at_the_beginning_of
             assert_eq!(checked.is_ok(), fits, "{minutes} minutes later");
         }
     }
+}
+
+/// What a server holds that froze in the middle of a write: a lock that others wait for, on a connection that stays open.
+#[tokio::test]
+async fn a_write_that_was_left_alone_holds_the_others_up_for_a_moment_and_they_stay_ready_meanwhile() {
+    if database::server().is_none() {
+        return;
+    }
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let organization = organization(&app).await;
+    let mut frozen = app.write().await;
+    organizations::lock(&mut frozen, organization).await.unwrap();
+    // More people than there are connections: each waits with one, or for one.
+    let beginning = (0..50).map(|n| {
+        let (mut browser, link) = (app.browser(), acme.link.clone());
+        browser.address = format!("198.51.100.{n}:4000").parse().unwrap();
+        async move { browser.post(&link, &[("email", &format!("joining{n}@acme.com"))]).await.status }
+    });
+    let asking = async {
+        let every_connection_waits =
+            || app.replicas().all(|server| server.db.pools().iter().all(|pool| pool.waiting > 0));
+        within("people at every connection", async {
+            while !every_connection_waits() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        for _ in app.replicas() {
+            assert_eq!(app.browser().get("/readyz").await.status, 200);
+        }
+        assert!(every_connection_waits(), "they were asked while everybody waited");
+    };
+    let (statuses, ()) = tokio::join!(all_at_once(beginning), asking);
+    assert_eq!(statuses, [303; 50]);
+    // It wakes up: nothing of that write was done, and whoever asked comes back.
+    let fault = organizations::lock(&mut frozen, organization).await.err().unwrap();
+    assert!(fault.is_busy(), "{fault}");
+    drop(frozen);
+    assert_eq!(begin(&app, &acme, "late@acme.com").await.1.status, 200);
 }
