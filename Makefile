@@ -78,7 +78,7 @@ bench: ## Measure speed and size against yardsticks (bench/README.md)
 package: ## Build the Debian package (needs cargo-deb)
 	cargo deb --profile dist
 
-package-test: ## Build, install, start and purge the Debian package: as root, on a machine to throw away
+package-test: ## Build the Debian package and boot it under systemd in a Debian of its own: as root
 	packaging/test.sh
 
 .ONESHELL:

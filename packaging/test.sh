@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Builds the Debian package, installs it, runs the server as its unit would, and purges it. Changes this machine: run it
-# as root, on one to throw away. PROFILE=dev takes a program that is built quickly; the package is the same.
+# Builds the Debian package, installs it in a Debian of its own, boots that under systemd, and does what the guide says: start it,
+# set it up, kill it, upgrade it, stop it, purge it. Nothing of this machine changes. As root, with cargo-deb, debootstrap and
+# systemd-nspawn (apt-get install debootstrap systemd-container). PROFILE=dev takes a program that is built quickly; the package
+# is the same.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,83 +11,112 @@ fail() {
     exit 1
 }
 
-[ "$(id -u)" = 0 ] || fail "it installs a package: run it as root, on a machine to throw away"
-! dpkg -s vestibule >/dev/null 2>&1 || fail "vestibule is installed here already; it would be purged"
-[ ! -e /var/lib/vestibule ] || fail "/var/lib/vestibule is there already"
-cargo deb --version >/dev/null 2>&1 || fail "cargo-deb is missing: cargo install cargo-deb --locked"
+[ "$(id -u)" = 0 ] || fail "it boots a system of its own: run it as root"
+for program in cargo-deb debootstrap systemd-nspawn; do
+    command -v "$program" >/dev/null || fail "$program is missing (cargo install cargo-deb --locked; apt-get install debootstrap systemd-container)"
+done
 
 echo "building the package"
 package=$(cargo deb --profile "${PROFILE:-release}" --no-dbgsym -q | tail -n 1)
 [ -f "$package" ] || fail "there is no package"
 
-log=$(mktemp)
-server=
+machine=$(mktemp -d)
+nspawn=
+# The first process of the machine; everything in it ends with it.
+init() { pgrep --parent "$nspawn" --exact systemd | head -n 1; }
 cleanup() {
-    [ -z "$server" ] || kill "$server" 2>/dev/null || true
-    dpkg --purge vestibule >/dev/null 2>&1 || true
-    rm -rf /var/lib/vestibule "$log"
-    deluser --quiet --system vestibule >/dev/null 2>&1 || true
+    if [ -n "$nspawn" ]; then
+        kill -KILL "$(init)" 2>/dev/null || true
+        wait "$nspawn" 2>/dev/null || true
+    fi
+    rm -rf --one-file-system "$machine"
 }
 trap cleanup EXIT
 
-echo "installing $package"
-dpkg -i "$package" >/dev/null
-unit=/lib/systemd/system/vestibule.service
-[ -f "$unit" ] || fail "the unit is not installed"
-[ -z "$(find /etc/systemd/system -name 'vestibule*' 2>/dev/null)" ] || fail "installing has enabled the server"
-[ "$(stat -c '%U:%G %a' /etc/vestibule/vestibule.toml)" = "root:vestibule 640" ] || fail "the settings are readable by others"
-dpkg-query -W -f '${Conffiles}' vestibule | grep -q /etc/vestibule/vestibule.toml || fail "the settings are no conffile"
-if command -v systemd-analyze >/dev/null; then
-    systemd-analyze verify "$unit"
-fi
+release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+echo "making a Debian $release"
+# Its root, which others than root must be able to enter.
+chmod 755 "$machine"
+debootstrap --variant=minbase --include=systemd-sysv,dbus,adduser,curl,procps "$release" "$machine" >"$machine.log" 2>&1 ||
+    fail "debootstrap: $(tail -n 3 "$machine.log")"
+rm -f "$machine.log"
 
-# What systemd does before and when it starts the unit.
-value() { sed -n "s/^$1=-\{0,1\}//p" "$unit"; }
-user=$(value User)
-state=/var/lib/$(value StateDirectory)
-install -d -m "$(value StateDirectoryMode)" -o "$user" -g "$user" "$state"
-echo "VESTIBULE_LISTEN=127.0.0.1:0" >"$(value EnvironmentFile)"
-start() {
-    local command environment
-    read -ra command <<<"$(value ExecStart)"
-    mapfile -t environment <"$(value EnvironmentFile)"
-    cd "$(value WorkingDirectory)"
-    umask "$(value UMask)"
-    exec setpriv --reuid "$user" --regid "$user" --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \
-        env -i PATH=/usr/bin:/bin "${environment[@]}" "${command[@]}"
+echo "installing $(basename "$package")"
+cp "$package" "$machine/vestibule.deb"
+chroot "$machine" dpkg -i /vestibule.deb >/dev/null
+[ "$(chroot "$machine" systemctl is-enabled vestibule)" = disabled ] || fail "installing has enabled the server"
+settings=$(chroot "$machine" stat -c '%U:%G %a' /etc/vestibule/vestibule.toml)
+[ "$settings" = "root:vestibule 640" ] || fail "the settings are readable by others: $settings"
+chroot "$machine" dpkg-query -W -f '${Conffiles}' vestibule | grep -q /etc/vestibule/vestibule.toml || fail "the settings are no conffile"
+
+echo "booting it"
+# With a network of its own, so that no port of this machine is taken.
+systemd-nspawn --quiet --directory="$machine" --boot --private-network --register=no --keep-unit --console=read-only \
+    </dev/null >"$machine/console" 2>&1 &
+nspawn=$!
+inside() { nsenter --target "$(init)" --all -- "$@"; }
+says() { inside journalctl --unit vestibule --output cat --no-pager; }
+eventually() {
+    local what=$1
+    shift
+    for _ in $(seq 300); do
+        if "$@" >/dev/null 2>&1; then return; fi
+        sleep 0.2
+    done
+    fail "$what: $(says 2>&1 | tail -n 20; tail -n 5 "$machine/console")"
 }
-start >"$log" 2>&1 &
-server=$!
+is_up() { [[ "$(inside systemctl is-system-running)" =~ ^(running|degraded)$ ]]; }
+ask() { inside curl --silent --fail --max-time 10 "$@"; }
+is_ready() { ask http://127.0.0.1:8080/readyz; }
+field() { inside systemctl show vestibule --property "$1" --value; }
+eventually "it does not boot" is_up
 
-echo "waiting for the server"
-for _ in $(seq 100); do
-    address=$(sed -n 's/.*Vestibule is ready listening=\([^ ]*\).*/\1/p' "$log")
-    [ -z "$address" ] || break
-    kill -0 "$server" 2>/dev/null || fail "it has ended: $(cat "$log")"
-    sleep 0.1
-done
-[ -n "$address" ] || fail "it does not get ready: $(cat "$log")"
-exec 3<>"/dev/tcp/${address%:*}/${address##*:}"
-printf 'GET /readyz HTTP/1.1\r\nhost: %s\r\nconnection: close\r\n\r\n' "$address" >&3
-head -n 1 <&3 | grep -q ' 200 ' || fail "/readyz is not 200"
-exec 3>&-
-grep -q 'Set up your organization: http' "$log" || fail "there is no set-up address"
-! grep -q 'normal priority' "$log" || fail "the hash threads could not lower their priority"
-[ "$(stat -c '%U %a' "$state/key")" = "$user 600" ] || fail "the key is readable by others"
-[ "$(ps -o user= -p "$server")" = "$user" ] || fail "it runs as somebody else"
+echo "starting the server"
+inside systemctl enable --quiet --now vestibule
+eventually "it does not get ready" is_ready
+inside systemd-analyze verify vestibule.service
+inside systemd-analyze security --no-pager --threshold=20 vestibule.service >/dev/null || fail "the unit is open to more than it needs"
+[ "$(inside ps -o user= -p "$(field MainPID)")" = vestibule ] || fail "it runs as somebody else"
+[ "$(inside stat -c '%U %a' /var/lib/vestibule/key)" = "vestibule 600" ] || fail "the key is readable by others"
+
+echo "setting it up"
+set_up=$(says | sed -n 's/^Set up your organization: //p')
+[ -n "$set_up" ] || fail "there is no set-up address"
+jar=/root/cookies
+ask --output /dev/null --location --cookie-jar $jar "$set_up"
+ask --output /dev/null --cookie $jar --cookie-jar $jar --header 'Sec-Fetch-Site: same-origin' \
+    --data-urlencode organization_name=Acme --data slug=acme --data-urlencode 'full_name=Mia Meyer' --data email=mia@acme.com \
+    --data-urlencode 'password=seven purple herons dance' http://127.0.0.1:8080/setup
+signed_in() { ask --cookie $jar http://127.0.0.1:8080/account | grep -q 'Mia Meyer'; }
+signed_in || fail "the manager is not signed in: $(says | tail -n 5)"
+! says | grep -q 'normal priority' || fail "the hash threads could not lower their priority"
 
 echo "a command beside it, as the guide says"
-setpriv --reuid "$user" --regid "$user" --clear-groups env -i PATH=/usr/bin:/bin \
-    vestibule --config /etc/vestibule/vestibule.toml org create --name Acme --slug acme --manager mia@acme.com >/dev/null
+inside runuser -u vestibule -- vestibule --config /etc/vestibule/vestibule.toml link show --org acme | grep -q /join/ ||
+    fail "the command does not see the organization"
 
-echo "stopping"
-kill -TERM "$server"
-wait "$server" || fail "it has not stopped in good order: $(cat "$log")"
-server=
+echo "killing it"
+before=$(field MainPID)
+inside systemctl kill --signal=KILL vestibule
+comes_back() { [ "$(field MainPID)" != "$before" ] && is_ready; }
+eventually "it does not come back" comes_back
+signed_in || fail "it has forgotten who is signed in"
 
-echo "purging"
-dpkg --purge vestibule >/dev/null
-[ ! -e /usr/bin/vestibule ] && [ ! -e "$unit" ] && [ ! -e /etc/vestibule ] && [ ! -e /etc/default/vestibule ] ||
-    fail "something is left of the package"
-[ -f "$state/vestibule.sqlite" ] || fail "the purge has taken the data away"
+echo "upgrading it"
+before=$(field MainPID)
+inside dpkg -i /vestibule.deb >/dev/null
+eventually "the new one does not take over" comes_back
+signed_in || fail "the new one does not know who is signed in"
+
+echo "stopping it"
+inside systemctl stop vestibule
+[ "$(field Result) $(field ExecMainStatus)" = "success 0" ] || fail "it has not stopped in good order: $(says | tail -n 5)"
+! says | grep -Eq 'panicked|ERROR' || fail "its log: $(says | grep -E 'panicked|ERROR')"
+
+echo "purging it"
+inside dpkg --purge vestibule >/dev/null 2>&1
+for gone in /usr/bin/vestibule /lib/systemd/system/vestibule.service /etc/vestibule /etc/default/vestibule; do
+    ! inside test -e "$gone" || fail "$gone is left"
+done
+inside test -f /var/lib/vestibule/vestibule.sqlite || fail "the purge has taken the data away"
 echo "package-test: passed ($(basename "$package"))"
