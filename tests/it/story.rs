@@ -145,7 +145,8 @@ async fn whoever_watches_the_server_learns_whether_it_is_ready() {
     }
     // Somebody else holds the write lock: the process is well, and not ready.
     let db = place.database().await;
-    let tx = db.write().await.unwrap();
+    let mut tx = db.write().await.unwrap();
+    query("update server set public_url = public_url").execute(&mut tx).await.unwrap();
     assert_eq!(browser.get("/readyz").await.unwrap().status, 503);
     assert_eq!(browser.get("/healthz").await.unwrap().status, 200);
     drop(tx);

@@ -82,3 +82,33 @@ async fn one_fault_among_what_waits_undoes_the_whole_write_and_no_other() {
     tx.commit().await.unwrap();
     assert_eq!(name_of(&app, one).await.as_deref(), Some("again"), "the next one goes on");
 }
+
+#[tokio::test]
+async fn the_first_statement_of_a_write_tells_how_many_rows_it_touched_itself() {
+    let app = TestApp::start().await;
+    app.acme().await;
+    let mut tx = app.write().await;
+    let (one, other) = (subject(&tx), subject(&tx));
+    add(&mut tx, one, "one");
+    add(&mut tx, other, "other");
+    tx.commit().await.unwrap();
+    for (id, touched) in [(one, 1), (one, 0), (other, 1)] {
+        let mut tx = app.write().await;
+        let gone = query("delete from audit_names where id = $1").bind(id).execute(&mut tx).await.unwrap();
+        assert_eq!(gone, touched);
+        tx.commit().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_asks_nothing_leaves_nothing_open() {
+    let app = TestApp::start().await;
+    app.acme().await;
+    app.write().await.commit().await.unwrap();
+    drop(app.write().await);
+    let mut tx = app.write().await;
+    let id = subject(&tx);
+    add(&mut tx, id, "next");
+    tx.commit().await.unwrap();
+    assert_eq!(name_of(&app, id).await.as_deref(), Some("next"));
+}

@@ -18,23 +18,27 @@ impl Later {
         self.0.push(statement);
     }
 
-    /// Sends what waits.
-    pub(super) async fn send(&mut self, on: &mut Inner) -> Result<(), sqlx::Error> {
+    /// Sends what waits, after the word that begins the write.
+    pub(super) async fn send(&mut self, on: &mut Inner, beginning: &mut &'static str) -> Result<(), sqlx::Error> {
         for together in together(std::mem::take(&mut self.0), on) {
-            send(on, together, "").await?;
+            send(on, together, (std::mem::take(beginning), "")).await?;
         }
         Ok(())
     }
 
     /// Sends what waits, on `SQLite` with the word that ends the write. Whether that was said.
-    pub(super) async fn send_with_the_end(&mut self, on: &mut Inner) -> Result<bool, sqlx::Error> {
+    pub(super) async fn send_with_the_end(
+        &mut self,
+        on: &mut Inner,
+        beginning: &mut &'static str,
+    ) -> Result<bool, sqlx::Error> {
         let mut all = together(std::mem::take(&mut self.0), on);
         let last = if matches!(on, Inner::Sqlite(_)) { all.pop() } else { None };
         for together in all {
-            send(on, together, "").await?;
+            send(on, together, (std::mem::take(beginning), "")).await?;
         }
         let Some(last) = last else { return Ok(false) };
-        send(on, last, "; commit").await?;
+        send(on, last, (std::mem::take(beginning), "; commit")).await?;
         Ok(true)
     }
 }
@@ -53,11 +57,11 @@ fn together(waiting: Vec<Query>, on: &Inner) -> Vec<Vec<Query>> {
     parts
 }
 
-async fn send(on: &mut Inner, together: Vec<Query>, end: &str) -> Result<(), sqlx::Error> {
+async fn send(on: &mut Inner, together: Vec<Query>, around: (&str, &str)) -> Result<(), sqlx::Error> {
     metrics::statement();
     match on {
         Inner::Sqlite(lent) => {
-            let (sql, arguments) = one_after_the_other(together, end)?;
+            let (sql, arguments) = one_after_the_other(together, around)?;
             let asked = sqlx::query_with::<Sqlite, _>(AssertSqlSafe(sql), arguments);
             let answer = asked.execute(lent.asking()).await;
             lent.answered(&answer);
@@ -74,9 +78,12 @@ async fn send(on: &mut Inner, together: Vec<Query>, end: &str) -> Result<(), sql
     Ok(())
 }
 
-/// Several statements in one text, each with its own numbers.
-fn one_after_the_other(all: Vec<Query>, end: &str) -> Result<(String, SqliteArguments), sqlx::Error> {
-    let (mut text, mut arguments, mut bound) = (String::new(), SqliteArguments::default(), 0);
+/// Several statements in one text, each with its own numbers, between the words that begin and end their write.
+fn one_after_the_other(
+    all: Vec<Query>,
+    (beginning, end): (&str, &str),
+) -> Result<(String, SqliteArguments), sqlx::Error> {
+    let (mut text, mut arguments, mut bound) = (beginning.to_owned(), SqliteArguments::default(), 0);
     for (place, statement) in all.into_iter().enumerate() {
         if place > 0 {
             text.push_str("; ");
@@ -168,10 +175,10 @@ mod tests {
 
     #[test]
     fn one_after_the_other_each_keeps_its_own_values() {
-        let (sql, _) = one_after_the_other(statements(), "; commit").unwrap();
+        let (sql, _) = one_after_the_other(statements(), ("begin immediate; ", "; commit")).unwrap();
         assert_eq!(
             sql,
-            "update users set seen_at = $1 where id = $2; insert into messages (id, kind, due_at) values ($3, $4, $3); \
+            "begin immediate; update users set seen_at = $1 where id = $2; insert into messages (id, kind, due_at) values ($3, $4, $3); \
              insert into sessions (id) values ($5); commit"
         );
     }

@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-use connections::{Connections, Lent, begin};
+use connections::{Connections, Lent, begin, in_time, lend};
 use later::Later;
 use sqlx::{PgConnection, SqliteConnection};
 
@@ -69,17 +69,20 @@ enum Engine {
 }
 
 impl Db {
-    /// Begins a write. On `SQLite` it takes the write lock at once, so that nothing it has read can change under it;
-    /// on `PostgreSQL` rules that read other rows lock the organization's first (`docs/sql.md`).
+    /// Begins a write. On `SQLite` it has the only writing connection at once and takes the file's lock before its first statement,
+    /// so that nothing it has read can change under it; on `PostgreSQL` rules that read other rows lock the organization's
+    /// first (`docs/sql.md`).
     pub async fn write(&self) -> Result<Tx, Fault> {
         // From here, so that a trace shows how long the write waited for its turn.
         let span = tracing::debug_span!("database write");
-        let inner = match &self.engine {
-            Engine::Sqlite { write, .. } => Inner::Sqlite(begin(write, "begin immediate").await?),
-            Engine::Postgres { all, .. } => Inner::Postgres(begin(all, "begin").await?),
+        let (inner, beginning) = match &self.engine {
+            // With its first statement, which wakes a thread of the library once and not twice.
+            Engine::Sqlite { write, .. } => (Inner::Sqlite(in_time(lend(write)).await?), "begin immediate; "),
+            Engine::Postgres { all, .. } => (Inner::Postgres(begin(all, "begin").await?), ""),
         };
         Ok(Tx {
             inner: Some(inner),
+            beginning,
             later: Later::default(),
             now: self.clock.now(),
             randomness: self.randomness.clone(),
@@ -194,6 +197,8 @@ pub struct PoolUse {
 pub struct Tx {
     /// Taken by the end.
     inner: Option<Inner>,
+    /// What is said before the first statement; nothing once it was.
+    beginning: &'static str,
     later: Later,
     randomness: Randomness,
     wake: Arc<tokio::sync::Notify>,
@@ -212,6 +217,8 @@ enum Inner {
 impl Drop for Tx {
     fn drop(&mut self) {
         match self.inner.take() {
+            // Nothing was begun: there is nothing to undo.
+            _ if !self.beginning.is_empty() => {}
             Some(Inner::Sqlite(lent)) => connections::undo(lent),
             Some(Inner::Postgres(lent)) => connections::undo(lent),
             None => {}
@@ -223,9 +230,9 @@ impl Tx {
     /// Makes everything in this write last, at once.
     pub async fn commit(mut self) -> Result<(), Fault> {
         let Some(inner) = self.inner.as_mut() else { return Err(sqlx::Error::PoolClosed.into()) };
-        let said = self.later.send_with_the_end(inner).await?;
+        let said = self.later.send_with_the_end(inner, &mut self.beginning).await?;
         match self.inner.take() {
-            Some(_) if said => {}
+            Some(_) if said || !self.beginning.is_empty() => {}
             Some(Inner::Sqlite(lent)) => connections::commit(lent).await?,
             Some(Inner::Postgres(lent)) => connections::commit(lent).await?,
             None => {}
@@ -236,11 +243,11 @@ impl Tx {
         Ok(())
     }
 
-    /// Sends what waits before the next question, which may ask about it.
-    async fn asking(&mut self) -> Result<&mut Inner, Fault> {
+    /// Sends what waits before the next question, which may ask about it. The word that the question must begin with.
+    async fn asking(&mut self) -> Result<(&mut Inner, &'static str), Fault> {
         let inner = self.inner.as_mut().ok_or(sqlx::Error::PoolClosed)?;
-        self.later.send(inner).await?;
-        Ok(inner)
+        self.later.send(inner, &mut self.beginning).await?;
+        Ok((inner, std::mem::take(&mut self.beginning)))
     }
 
     /// The worker looks for work as soon as this write is committed.

@@ -1,5 +1,5 @@
 use sqlx::{
-    Arguments, PgConnection, Postgres, Sqlite, SqliteConnection,
+    Arguments, AssertSqlSafe, PgConnection, Postgres, SqlSafeStr as _, SqlStr, Sqlite, SqliteConnection,
     postgres::{PgArguments, PgRow},
     sqlite::{SqliteArguments, SqliteRow},
 };
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Db, Engine, Inner, Tx,
-    connections::{Lent, in_time, lend},
+    connections::{Lent, in_time, lend, say},
 };
 use crate::{
     platform::{Fault, metrics},
@@ -102,6 +102,11 @@ pub const fn query(sql: &'static str) -> Query {
     Query { sql, on_postgres: sql, planned_anew: false, args: Vec::new() }
 }
 
+/// A statement, with the word before it that begins its write.
+fn begun(beginning: &'static str, sql: &'static str) -> SqlStr {
+    if beginning.is_empty() { sql.into_sql_str() } else { AssertSqlSafe(format!("{beginning}{sql}")).into_sql_str() }
+}
+
 impl Query {
     /// The same statement as `PostgreSQL` needs it, where the two have no words in common: locking a row that is only
     /// read, passing over rows that another server has locked, a list that goes in as one JSON value.
@@ -144,10 +149,14 @@ impl Query {
     /// Runs a write; the number of rows it touched.
     pub async fn execute(self, tx: &mut Tx) -> Result<u64, Fault> {
         let (sql, on_postgres) = (self.sql, self.on_postgres);
-        let inner = tx.asking().await?;
+        let (inner, beginning) = tx.asking().await?;
         metrics::statement();
         match inner {
             Inner::Sqlite(lent) => {
+                // Not in one text: the word would be counted with as many rows as whatever was done before it.
+                if !beginning.is_empty() {
+                    say(lent, beginning).await?;
+                }
                 let asked = sqlx::query_with::<Sqlite, _>(sql, self.for_sqlite()?);
                 let answer = asked.execute(lent.asking()).await;
                 lent.answered(&answer);
@@ -177,19 +186,23 @@ impl Query {
     pub async fn all<'a, T: Row>(self, on: impl Into<Target<'a>>) -> Result<Vec<T>, Fault> {
         metrics::statement();
         Ok(match on.into().0 {
-            At::Readers(Engine::Sqlite { read, .. }) => self.rows_of_sqlite(&mut lend(read).await?).await?,
+            At::Readers(Engine::Sqlite { read, .. }) => self.rows_of_sqlite(&mut lend(read).await?, "").await?,
             At::Readers(Engine::Postgres { all, .. }) => {
                 in_time(Box::pin(async { self.rows_of_postgres(&mut lend(all).await?).await })).await?
             }
             At::Write(tx) => match tx.asking().await? {
-                Inner::Sqlite(lent) => self.rows_of_sqlite(lent).await?,
-                Inner::Postgres(lent) => self.rows_of_postgres(lent).await?,
+                (Inner::Sqlite(lent), beginning) => self.rows_of_sqlite(lent, beginning).await?,
+                (Inner::Postgres(lent), _) => self.rows_of_postgres(lent).await?,
             },
         })
     }
 
-    async fn rows_of_sqlite<T: Row>(self, lent: &mut Lent<SqliteConnection>) -> Result<Vec<T>, sqlx::Error> {
-        let asked = sqlx::query_as_with::<Sqlite, T, _>(self.sql, self.for_sqlite()?);
+    async fn rows_of_sqlite<T: Row>(
+        self,
+        lent: &mut Lent<SqliteConnection>,
+        beginning: &'static str,
+    ) -> Result<Vec<T>, sqlx::Error> {
+        let asked = sqlx::query_as_with::<Sqlite, T, _>(begun(beginning, self.sql), self.for_sqlite()?);
         let answer = asked.fetch_all(lent.asking()).await;
         lent.answered(&answer);
         answer

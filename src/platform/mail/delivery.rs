@@ -190,13 +190,12 @@ async fn not_sent<W: Words>(
     tracing::warn!(id = %message.id, attempts = message.attempts, for_good, "a message was not delivered");
     let still_ours = query(
         "update messages set last_error = $1, due_at = $2, stalled = $3, lease_until = null
-          where id = $4 and state = $5 and leased_by = $6",
+          where id = $4 and state = 'waiting' and leased_by = $5",
     )
     .bind(error.to_string())
     .bind(if for_good { message.due_at } else { retry_at })
     .bind(stalled && !for_good)
     .bind(message.id)
-    .bind(State::Waiting)
     .bind(app.server)
     .execute(&mut *tx)
     .await?;

@@ -119,34 +119,32 @@ pub async fn count_only(app: &App, tx: &mut Tx, organization: OrganizationId, to
 /// Ends a waiting message. `false` when it does not wait any more: it was handed over or dropped in the meantime.
 pub(super) async fn end(tx: &mut Tx, id: MessageId, state: State) -> Result<bool, Fault> {
     let now = tx.now;
-    let ended = query("update messages set state = $1, ended_at = $2, lease_until = null where id = $3 and state = $4")
-        .bind(state)
-        .bind(now)
-        .bind(id)
-        .bind(State::Waiting)
-        .execute(tx)
-        .await?;
+    let ended =
+        query("update messages set state = $1, ended_at = $2, lease_until = null where id = $3 and state = 'waiting'")
+            .bind(state)
+            .bind(now)
+            .bind(id)
+            .execute(tx)
+            .await?;
     Ok(ended == 1)
 }
 
 /// Drops the waiting messages about a subject: their cause has ended.
 pub fn drop_about(tx: &mut Tx, subject: SubjectId) {
     let now = tx.now;
-    query("update messages set state = $1, ended_at = $2 where subject_id = $3 and state = $4")
+    query("update messages set state = $1, ended_at = $2 where subject_id = $3 and state = 'waiting'")
         .bind(State::Dropped)
         .bind(now)
         .bind(subject)
-        .bind(State::Waiting)
         .later(tx);
 }
 
 /// Drops every waiting message: what waited when a backup was made has left since. How many.
 pub async fn drop_everybodys(tx: &mut Tx) -> Result<u64, Fault> {
     let now = tx.now;
-    query("update messages set state = $1, ended_at = $2 where state = $3")
+    query("update messages set state = $1, ended_at = $2 where state = 'waiting'")
         .bind(State::Dropped)
         .bind(now)
-        .bind(State::Waiting)
         .execute(tx)
         .await
 }
