@@ -9,6 +9,7 @@
 
 mod client;
 mod database;
+mod million;
 mod scale;
 mod server;
 mod timing;

@@ -4,7 +4,7 @@
 use std::{
     ffi::OsStr,
     fs::Permissions,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex, MutexGuard},
@@ -14,8 +14,10 @@ use std::{
 use fuser::{
     BackgroundSession, BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
     INodeNo, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
-    ReplyEntry, ReplyOpen, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    ReplyEntry, ReplyOpen, ReplyWrite, Request, SessionACL, TimeOrNow, WriteFlags,
 };
+
+use vestibule::values::Randomness;
 
 use super::volume::{Cut, Inode, Volume};
 
@@ -33,12 +35,28 @@ pub struct Forgetful {
 }
 
 impl Forgetful {
-    /// Only an administrator of a machine with `/dev/fuse` may mount one; why not, for everybody else.
-    pub fn mount(at: PathBuf, seed: u64) -> std::io::Result<Self> {
-        std::fs::create_dir(&at)?;
+    /// Only an administrator of a machine with `/dev/fuse` may mount one; for everybody else there is nothing, and it says so.
+    pub fn mount(at: PathBuf) -> Option<Self> {
+        let seed = u64::from_le_bytes(Randomness::System.bytes());
+        println!("seed of the disk {seed}");
         let volume = Arc::new(Mutex::new(Volume::new(seed)));
-        let session = Some(serve(&volume, &at)?);
-        Ok(Self { at, volume, session })
+        match std::fs::create_dir(&at).and_then(|()| serve(&volume, &at)) {
+            Ok(session) => Some(Self { at, volume, session: Some(session) }),
+            Err(error) => {
+                println!("skipped: a disk that forgets cannot be mounted here, it takes root and /dev/fuse ({error})");
+                None
+            }
+        }
+    }
+
+    /// What it holds now lasts, as after a quiet night.
+    pub fn settle(&self) {
+        self.volume.lock().unwrap().sync_everything();
+    }
+
+    /// Whether something was written that does not last yet.
+    pub fn is_behind(&self) -> bool {
+        self.volume.lock().unwrap().is_behind()
     }
 
     /// The power goes, and with it whoever works on the disk: `kill` sends them the signal. What is on its way to the disk waits
@@ -88,6 +106,8 @@ fn serve(volume: &Arc<Mutex<Volume>>, at: &Path) -> std::io::Result<BackgroundSe
     let mut config = Config::default();
     // While one waits for an fsync, others work.
     config.n_threads = Some(4);
+    // A database server works on it as a user of its own.
+    config.acl = SessionACL::All;
     fuser::spawn_mount(Served(Arc::clone(volume)), at, &config)
 }
 
@@ -106,7 +126,8 @@ fn attributes(volume: &mut Volume, inode: Inode) -> Option<FileAttr> {
         (FileType::Directory, 0, 0o700, (0, 0))
     } else {
         let file = volume.file(inode)?;
-        (FileType::RegularFile, file.bytes.len(), file.mode, file.owner)
+        let kind = if file.is_link { FileType::Symlink } else { FileType::RegularFile };
+        (kind, file.bytes.len(), file.mode, file.owner)
     };
     let (ino, size, then) = (INodeNo(inode), u64::try_from(size).unwrap(), SystemTime::UNIX_EPOCH);
     Some(FileAttr {
@@ -196,6 +217,21 @@ impl Filesystem for Served {
         let inode = volume.make(name, bits, (of.uid(), of.gid()));
         let attributes = attributes(&mut volume, inode).unwrap();
         reply.created(&NEVER_OLD, &attributes, Generation(0), FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
+    }
+
+    fn symlink(&self, of: &Request, _: INodeNo, name: &OsStr, to: &Path, reply: ReplyEntry) {
+        let mut volume = self.volume();
+        let inode = volume.make(name, 0o777, (of.uid(), of.gid()));
+        volume.write(inode, 0, to.as_os_str().as_bytes());
+        volume.file(inode).unwrap().is_link = true;
+        entry(&mut volume, Some(inode), reply);
+    }
+
+    fn readlink(&self, _: &Request, inode: INodeNo, reply: ReplyData) {
+        match self.volume().file(inode.0) {
+            Some(file) => reply.data(&file.bytes),
+            None => reply.error(Errno::ENOENT),
+        }
     }
 
     fn link(&self, _: &Request, inode: INodeNo, _: INodeNo, name: &OsStr, reply: ReplyEntry) {

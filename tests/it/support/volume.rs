@@ -77,6 +77,8 @@ pub struct File {
     pub bytes: Vec<u8>,
     pub mode: u16,
     pub owner: (u32, u32),
+    /// It is a name for something elsewhere, and its octets are where that is.
+    pub is_link: bool,
     on_disk: Vec<u8>,
     since: Vec<Change>,
 }
@@ -191,6 +193,20 @@ impl Volume {
         for change in file.since.drain(..) {
             change.apply_to(&mut file.on_disk);
         }
+    }
+
+    /// Whether a power cut would lose something of a file.
+    pub fn is_behind(&self) -> bool {
+        self.files.values().any(|file| !file.since.is_empty())
+    }
+
+    /// From now on everything that there is lasts.
+    pub fn sync_everything(&mut self) {
+        let all: Vec<Inode> = self.files.keys().copied().collect();
+        for inode in all {
+            self.sync(inode);
+        }
+        self.sync_names();
     }
 
     /// From now on the names last.

@@ -1,75 +1,15 @@
 //! The database server goes away under load and comes back (P0-72).
 
-use std::{
-    path::PathBuf,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-use vestibule::values::Randomness;
+use rustix::process::Signal;
 
-use super::{MACHINE, crowd::Crowd, length, quiet};
+use super::{MACHINE, crowd::Crowd, length, postgres::Postgres, quiet};
 use crate::support::{
     database,
     process::{Place, Server, within},
     sink::{Sink, Ways},
 };
-
-/// A database server of this test's own, which acknowledges only what lasts. It ends with its test.
-struct Postgres {
-    folder: PathBuf,
-    url: String,
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        self.signal(Signal::CONT);
-        self.script("stop");
-    }
-}
-
-impl Postgres {
-    fn start() -> Self {
-        let [one, two]: [u8; 2] = Randomness::System.bytes();
-        let folder = std::env::temp_dir().join(format!("vestibule-postgres-{}-{one}-{two}", std::process::id()));
-        let made = Self { folder, url: String::new() };
-        let url = made.script("start").trim().to_owned();
-        Self { url, folder: std::mem::ManuallyDrop::new(made).folder.clone() }
-    }
-
-    fn script(&self, act: &str) -> String {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/postgres/server.sh");
-        let mut command = Command::new(script);
-        command.arg(act).arg(&self.folder).env("POSTGRES_OPTIONS", "-c synchronous_commit=on");
-        // The server goes on with what it has inherited, so that waiting for the end of a pipe would be waiting for it.
-        let printed = self.folder.with_extension("printed");
-        command.stdout(std::fs::File::create(&printed).unwrap());
-        let status = command.status().unwrap();
-        let text = std::fs::read_to_string(&printed).unwrap();
-        std::fs::remove_file(printed).unwrap();
-        assert!(status.success() || std::thread::panicking(), "{act}: {text}");
-        text
-    }
-
-    /// Sends a signal to all of its processes.
-    fn signal(&self, signal: Signal) {
-        let Ok(file) = std::fs::read_to_string(self.folder.join("data/postmaster.pid")) else { return };
-        let Some(Ok(first)) = file.lines().next().map(str::parse::<i32>) else { return };
-        let parent = |pid: i32| {
-            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-            status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse::<i32>().ok())
-        };
-        let all =
-            std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        let children = all.filter(|pid| parent(*pid) == Some(first));
-        // The parent first: it makes no more of them.
-        for pid in std::iter::once(first).chain(children.collect::<Vec<_>>()) {
-            // One that has just ended does not mind.
-            let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
-        }
-    }
-}
 
 /// The servers say what is true while the database is away: they live, and they are not ready.
 async fn live_and_not_ready(servers: &[Server], until: Instant) {

@@ -14,6 +14,7 @@ mod killed;
 mod lost;
 mod mail;
 mod migrations;
+mod postgres;
 mod power;
 mod turns;
 mod upgrade;

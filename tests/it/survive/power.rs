@@ -10,29 +10,23 @@ use std::{
 use rustix::process::Signal;
 use vestibule::values::Randomness;
 
-use super::{MACHINE, crowd::Crowd, length, quiet};
+use super::{
+    MACHINE,
+    crowd::Crowd,
+    length,
+    postgres::{Postgres, ended},
+    quiet,
+};
 use crate::support::{
+    database,
     forgetful::Forgetful,
-    process::Place,
+    process::{Place, within},
     sink::{Sink, Ways},
     volume::Volume,
 };
 
 /// What one server has in hand at most, so that a cut may send so many messages twice.
 const IN_HAND: usize = 16;
-
-/// A disk that forgets; nothing where it cannot be mounted.
-fn forgetful(place: &Place) -> Option<Forgetful> {
-    let seed = u64::from_le_bytes(Randomness::System.bytes());
-    println!("seed of the disk {seed}");
-    match Forgetful::mount(place.data(), seed) {
-        Ok(disk) => Some(disk),
-        Err(error) => {
-            println!("skipped: a disk that forgets cannot be mounted here, it takes root and /dev/fuse ({error})");
-            None
-        }
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_when_the_power_goes() {
@@ -42,7 +36,7 @@ async fn nothing_acknowledged_is_lost_when_the_power_goes() {
     println!("seed {seed:?}");
     let sink = Sink::start(Ways::default()).await;
     let place = quiet(Place::with_a_file()).with("VESTIBULE_SMTP_URL", &sink.url("smtp", "", "?tls=none"));
-    let Some(mut disk) = forgetful(&place) else { return };
+    let Some(mut disk) = Forgetful::mount(place.data()) else { return };
     let mut server = place.serve().await;
     let (_, link) = server.acme().await;
     let crowd = Crowd::new(&server, link, sink, &[server.address]);
@@ -68,10 +62,57 @@ async fn nothing_acknowledged_is_lost_when_the_power_goes() {
     crowd.is_as_acknowledged(&place).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_when_the_power_of_the_database_server_goes() {
+    if database::server().is_none() {
+        return;
+    }
+    let _machine = MACHINE.read().await;
+    let cuts = length(3, 20);
+    let seed: [u8; 20] = Randomness::System.bytes();
+    println!("seed {seed:?}");
+    let Some((postgres, mut disk)) = Postgres::start_on_a_forgetful_disk() else { return };
+    let sink = Sink::start(Ways::default()).await;
+    let place = quiet(Place::with_a_file())
+        .with("VESTIBULE_DATABASE_URL", &postgres.url)
+        .with("VESTIBULE_SMTP_URL", &sink.url("smtp", "", "?tls=none"));
+    let mut servers = [place.serve().await, place.serve().await];
+    let (_, link) = servers[0].acme().await;
+    let doors: Vec<_> = servers.iter().map(|server| server.address).collect();
+    let crowd = Crowd::new(&servers[0], link, sink, &doors);
+    let all = crowd.start(8, Duration::from_millis(20));
+    for byte in &seed[..cuts] {
+        crowd.wait_for(length(5, 100) + usize::from(byte % 64)).await;
+        // While the server waits for the disk.
+        within("a write that does not last yet", async {
+            while !disk.is_behind() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        let mut killed = Vec::new();
+        let cut = disk.lose_power(|| killed = postgres.kill());
+        ended(&killed).await;
+        disk.get_power_back();
+        let began = Instant::now();
+        postgres.script("again");
+        println!("{cut:?}, the database was back {:?} after the power", began.elapsed());
+    }
+    crowd.stop(all).await;
+    crowd.all_have_mail(cuts * servers.len() * IN_HAND).await;
+    crowd.is_as_acknowledged(&place).await;
+    for server in servers {
+        let ran = server.stop().await;
+        assert!(!ran.err.contains("panicked"), "{}", ran.err);
+    }
+    // Whoever works on the disk ends before it does.
+    ended(&postgres.kill()).await;
+}
+
 #[test]
 fn the_disk_of_this_test_forgets_what_was_not_synced_and_nothing_else() {
     let place = Place::with_a_file();
-    let Some(mut disk) = forgetful(&place) else { return };
+    let Some(mut disk) = Forgetful::mount(place.data()) else { return };
     let page = |fill: u8| [fill; 4096];
     let file = File::create(place.data().join("file")).unwrap();
     for at in 0..64 {
