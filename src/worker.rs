@@ -233,6 +233,6 @@ fn goes_on(stopping: &watch::Receiver<bool>) -> bool {
 
 fn report(what: &str, outcome: Result<(), Fault>) {
     if let Err(fault) = outcome {
-        tracing::error!(error = %fault, "{what} failed; it is tried again");
+        fault.log_what_is_tried_again(&format!("{what} failed"));
     }
 }

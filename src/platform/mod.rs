@@ -78,4 +78,13 @@ impl Fault {
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Database(error) if db::is_passing(error))
     }
+
+    /// Logs the fault of something that the server does again by itself. What passes is no error.
+    pub fn log_what_is_tried_again(&self, what: &str) {
+        if self.is_busy() {
+            tracing::warn!(error = %self, "{what}; it is tried again");
+        } else {
+            tracing::error!(error = %self, "{what}; it is tried again");
+        }
+    }
 }

@@ -5,7 +5,7 @@
 #   server.sh stop FOLDER     stops it and removes everything
 #   server.sh halt FOLDER     stops it in the middle of everything and keeps what it has
 #   server.sh again FOLDER    starts it again after that
-# POSTGRES_OPTIONS may hold more of its own options, like "-c synchronous_commit=on".
+# POSTGRES_OPTIONS may hold more of its own options, like "-c synchronous_commit=on"; POSTGRES_ENVIRONMENT variables, like "A=1 B=2".
 set -euo pipefail
 
 act=$1 folder=$2
@@ -28,7 +28,8 @@ run() {
 	local port=$1
 	local lasting="-c fsync=off -c full_page_writes=off -c synchronous_commit=off"
 	[ -z "${DURABLE:-}" ] || lasting=""
-	as_server "$programs/pg_ctl" -D "$folder/data" -l "$folder/log" -w -s start -o "-p $port -k $folder -c listen_addresses=127.0.0.1 \
+	# shellcheck disable=SC2086 # several words
+	as_server env ${POSTGRES_ENVIRONMENT:-} "$programs/pg_ctl" -D "$folder/data" -l "$folder/log" -w -s start -o "-p $port -k $folder -c listen_addresses=127.0.0.1 \
 		$lasting -c max_connections=400 -c shared_buffers=${SHARED_BUFFERS:-128MB} -c ssl=on ${POSTGRES_OPTIONS:-}"
 }
 

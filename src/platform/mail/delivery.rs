@@ -64,7 +64,7 @@ pub async fn deliver_due<W: Words + Clone + 'static>(
         match deliveries.join_next().await {
             None => return Ok(()),
             Some(Ok(Ok(()))) => {}
-            Some(Ok(Err(fault))) => tracing::error!(error = %fault, "a message stays in the outbox"),
+            Some(Ok(Err(fault))) => fault.log_what_is_tried_again("a message stays in the outbox"),
             Some(Err(error)) => tracing::error!(%error, "a delivery broke off"),
         }
     }

@@ -1,9 +1,10 @@
-//! The machine's calendar jumps by an hour and by a day while people register (P1-14). `libfaketime` tells the server's
-//! process another time of day; the steady clock, by which it sleeps, stays the real one.
+//! The calendar jumps by an hour and by a day while people register (P1-14). `libfaketime` tells a process another time of day: the
+//! server, or the database server that replicas go by. The steady clock, by which they sleep, stays the real one.
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -13,10 +14,11 @@ use vestibule::{
     values::{Clock, HOUR, MINUTE, Timestamp},
 };
 
-use super::{MACHINE, crowd::Crowd, length, place_with_mail};
+use super::{MACHINE, crowd::Crowd, length, place_with_mail, postgres::Postgres, quiet};
 use crate::support::{
     PASSWORD, database,
     process::{NetBrowser, Place, within},
+    sink::{Sink, Ways},
 };
 
 /// A server looks at the calendar every ten seconds: after so long it has seen a step.
@@ -26,22 +28,35 @@ const JOBS_GO_ON: Duration = Duration::from_mins(1);
 const HOUR_AHEAD: i64 = 3_600;
 const DAY_BACK: i64 = -86_400;
 
-/// Where the time is read that a server is told.
+/// Where the time is read that a process is told.
 struct Calendar(PathBuf);
 
 impl Calendar {
-    /// The same place, whose servers go by a calendar of their own that is so many seconds ahead.
-    fn under(place: &Place, ahead: i64) -> (Self, Place) {
+    /// One that is so many seconds ahead.
+    fn new(place: &Place, ahead: i64) -> Self {
         let calendar = Self(place.path("calendar"));
+        // A database server, which is another user, reads it too.
+        fs::set_permissions(place.path(""), Permissions::from_mode(0o755)).unwrap();
         calendar.is_ahead(ahead);
-        let place = place
-            .clone()
-            .with("LD_PRELOAD", library().to_str().unwrap())
-            .with("FAKETIME_TIMESTAMP_FILE", calendar.0.to_str().unwrap())
-            .with("FAKETIME_NO_CACHE", "1")
-            .with("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            .with("NO_FAKE_STAT", "1");
-        (calendar, place)
+        calendar
+    }
+
+    /// What a process must see that goes by it.
+    fn variables(&self) -> [(&'static str, String); 6] {
+        let on = || "1".to_owned();
+        [
+            ("LD_PRELOAD", library().to_str().unwrap().to_owned()),
+            ("FAKETIME_TIMESTAMP_FILE", self.0.to_str().unwrap().to_owned()),
+            ("FAKETIME_NO_CACHE", on()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", on()),
+            ("FAKETIME_DISABLE_SHM", on()),
+            ("NO_FAKE_STAT", on()),
+        ]
+    }
+
+    /// The same place, whose servers go by it.
+    fn under(&self, place: &Place) -> Place {
+        self.variables().into_iter().fold(place.clone(), |place, (name, value)| place.with(name, &value))
     }
 
     /// Steps it. Nobody reads half of it.
@@ -140,21 +155,28 @@ async fn ids_are_unique(place: &Place) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_has_expired_stays_so_and_nothing_stops_when_the_calendar_jumps() {
-    if database::server().is_some() {
-        return;
-    }
     let _machine = MACHINE.read().await;
-    let (place, sink) = place_with_mail().await;
-    let (calendar, stepped) = Calendar::under(&place, 0);
-    let mut server = stepped.serve().await;
-    let (mia, link) = server.acme().await;
-    let crowd = Crowd::new(&server, link.clone(), sink, &[server.address]);
+    let sink = Sink::start(Ways::default()).await;
+    let mut place = quiet(Place::with_a_file()).with("VESTIBULE_SMTP_URL", &sink.url("smtp", "", "?tls=none"));
+    let calendar = Calendar::new(&place, 0);
+    let postgres = database::server().map(|_| Postgres::start_in(&calendar.variables()));
+    let mut servers = Vec::new();
+    if let Some(postgres) = &postgres {
+        place = place.with("VESTIBULE_DATABASE_URL", &postgres.url);
+        servers.extend([place.serve().await, place.serve().await]);
+    } else {
+        servers.push(calendar.under(&place).serve().await);
+    }
+    let (mia, link) = servers[0].acme().await;
+    let doors: Vec<_> = servers.iter().map(|server| server.address).collect();
+    let crowd = Crowd::new(&servers[0], link.clone(), sink, &doors);
     let mut watched = Watched::new(&crowd, mia, &link).await;
     let all = crowd.start(4, Duration::from_millis(50));
     crowd.wait_for(length(10, 100)).await;
     watched.are_alive().await;
     assert!(watched.resets().await, "it has not expired yet");
 
+    let before = crowd.next_person();
     calendar.is_ahead(HOUR_AHEAD + 1);
     let began = Instant::now();
     within("the end of a link of an hour", async {
@@ -163,7 +185,10 @@ async fn what_has_expired_stays_so_and_nothing_stops_when_the_calendar_jumps() {
         }
     })
     .await;
-    println!("an hour ahead: the server followed after {:?}", began.elapsed());
+    println!("an hour ahead: it was followed after {:?}", began.elapsed());
+    // The other replica follows when it looks. Until then what it has in hand seems to be nobody's to the first.
+    watched.stay(if postgres.is_some() { SEEN } else { Duration::ZERO }, false).await;
+    let meanwhile = if postgres.is_some() { crowd.next_person() - before } else { 0 };
     let steps =
         [("an hour back", 0), ("a day back", DAY_BACK), ("an hour more", DAY_BACK + HOUR_AHEAD), ("right again", 0)];
     for round in 0..length(1, 5) {
@@ -180,11 +205,13 @@ async fn what_has_expired_stays_so_and_nothing_stops_when_the_calendar_jumps() {
     }
     crowd.stop(all).await;
     // What was in hand when time jumped ahead seemed to be nobody's for a moment.
-    crowd.all_have_mail(16).await;
+    crowd.all_have_mail(16 * servers.len() + meanwhile).await;
     crowd.is_as_acknowledged(&place).await;
     watched.join().await;
-    let ran = server.stop().await;
-    assert!(!ran.err.contains("ERROR"), "{}", ran.err);
+    for server in servers {
+        let ran = server.stop().await;
+        assert!(!ran.err.contains("ERROR"), "{}", ran.err);
+    }
     ids_are_unique(&place).await;
 }
 
@@ -205,8 +232,8 @@ async fn a_replica_whose_calendar_jumps_goes_by_the_time_of_the_database() {
     let (place, sink) = place_with_mail().await;
     let mut one = place.serve().await;
     let (mia, link) = one.acme().await;
-    let (calendar, stepped) = Calendar::under(&place, 2 * HOUR_AHEAD);
-    let two = stepped.serve().await;
+    let calendar = Calendar::new(&place, 2 * HOUR_AHEAD);
+    let two = calendar.under(&place).serve().await;
     let said = Timestamp::from_rfc3339(two.log().split_whitespace().next().unwrap()).unwrap();
     assert!(said > Clock::of_this_machine() + HOUR, "its calendar is another one: {}", two.log());
     let crowd = Crowd::new(&one, link.clone(), sink, &[one.address, two.address]);

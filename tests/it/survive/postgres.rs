@@ -11,6 +11,7 @@ use crate::support::{forgetful::Forgetful, process::within};
 pub struct Postgres {
     folder: PathBuf,
     options: &'static str,
+    environment: String,
     pub url: String,
 }
 
@@ -23,13 +24,19 @@ impl Drop for Postgres {
 
 impl Postgres {
     pub fn start() -> Self {
-        Self::start_with("")
+        Self::start_with("", String::new())
     }
 
-    fn start_with(options: &'static str) -> Self {
+    /// One that sees these variables.
+    pub fn start_in(environment: &[(&str, String)]) -> Self {
+        let words = environment.iter().map(|(name, value)| format!("{name}={value}"));
+        Self::start_with("", words.collect::<Vec<_>>().join(" "))
+    }
+
+    fn start_with(options: &'static str, environment: String) -> Self {
         let [one, two]: [u8; 2] = Randomness::System.bytes();
         let folder = std::env::temp_dir().join(format!("vestibule-postgres-{}-{one}-{two}", std::process::id()));
-        let mut made = Self { folder, options, url: String::new() };
+        let mut made = Self { folder, options, environment, url: String::new() };
         let printed = made.script("start");
         printed.trim().clone_into(&mut made.url);
         made
@@ -39,7 +46,7 @@ impl Postgres {
     /// is what that log holds: the tables' own files follow it and are never ahead of it. Left alone it acknowledges before
     /// anything lasts.
     pub fn start_on_a_forgetful_disk() -> Option<(Self, Forgetful)> {
-        let made = Self::start_with("-c synchronous_commit=off");
+        let made = Self::start_with("-c synchronous_commit=off", String::new());
         made.script("halt");
         let (disk_at, log) = (made.folder.join("disk"), made.folder.join("data/pg_wal"));
         let disk = Forgetful::mount(disk_at.clone())?;
@@ -59,7 +66,8 @@ impl Postgres {
     pub fn script(&self, act: &str) -> String {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/postgres/server.sh");
         let mut command = Command::new(script);
-        command.arg(act).arg(&self.folder).env("DURABLE", "1").env("POSTGRES_OPTIONS", self.options);
+        command.arg(act).arg(&self.folder).env("DURABLE", "1");
+        command.env("POSTGRES_OPTIONS", self.options).env("POSTGRES_ENVIRONMENT", &self.environment);
         // The server goes on with what it has inherited, so that waiting for the end of a pipe would be waiting for it.
         let printed = self.folder.with_extension("printed");
         command.stdout(fs::File::create(&printed).unwrap());
