@@ -46,7 +46,7 @@ fn main() {
         return;
     }
     println!("{}", machine());
-    let sections: [(&str, fn()); 8] = [
+    let sections: [(&str, fn()); 9] = [
         ("size", size),
         ("hashing", hashing),
         ("apart", apart),
@@ -54,6 +54,7 @@ fn main() {
         ("timing", timing::differences),
         ("statements", scale::statements),
         ("scale", scale::scale),
+        ("copies", million::copies),
         ("replicas", replicas),
     ];
     let asked: Vec<_> = sections.iter().filter(|(name, _)| arguments.iter().any(|word| word == name)).collect();

@@ -1,10 +1,14 @@
 //! An organization of a million users, and how each of them came.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use super::{
     database::{On, run},
-    server::{Folder, Server},
+    row,
+    server::{Folder, Server, binary},
 };
 
 const USERS: u32 = 1_000_000;
@@ -86,6 +90,30 @@ fn filled(template: &str, users: u32) -> String {
 pub fn run_on(folder: &Folder, sqlite: &str, postgres: &str) {
     let file = folder.folder.path().join("vestibule.sqlite");
     folder.runtime.block_on(run(folder.url.as_deref(), &file, sqlite, postgres));
+}
+
+/// Copies an installation of a million users from a file to a server and on to another file.
+pub fn copies() {
+    let Some(on) = On::all().into_iter().find(|on| *on == On::Postgres) else { return };
+    let (folder, _) = users(On::Sqlite);
+    let first = format!("sqlite:{}", folder.folder.path().join("vestibule.sqlite").display());
+    let server = folder.runtime.block_on(on.fresh()).expect("a database");
+    let last = format!("sqlite:{}", folder.folder.path().join("copied.sqlite").display());
+    for (from, to, what) in [(&first, &server, "SQLite to PostgreSQL"), (&server, &last, "PostgreSQL to SQLite")] {
+        let started = Instant::now();
+        let copied = Command::new(binary())
+            .args(["--json", "--key-file"])
+            .arg(folder.folder.path().join("key"))
+            .arg("copy")
+            .env("VESTIBULE_COPY_FROM", from)
+            .env("VESTIBULE_COPY_TO", to)
+            .output()
+            .expect("the command");
+        let said = String::from_utf8_lossy(&copied.stdout);
+        let last = said.lines().last().unwrap_or_default();
+        let measured = format!("{:.0} s, {last}", started.elapsed().as_secs_f64());
+        row(&format!("a million users copied, {what}"), &measured, "told, and counted", copied.status.success());
+    }
 }
 
 /// An organization that they fill, and how long writing them took.

@@ -47,7 +47,7 @@ chroot "$machine" dpkg -i /vestibule.deb >/dev/null
 [ "$(chroot "$machine" systemctl is-enabled vestibule)" = disabled ] || fail "installing has enabled the server"
 settings=$(chroot "$machine" stat -c '%U:%G %a' /etc/vestibule/vestibule.toml)
 [ "$settings" = "root:vestibule 640" ] || fail "the settings are readable by others: $settings"
-chroot "$machine" dpkg-query -W -f '${Conffiles}' vestibule | grep -q /etc/vestibule/vestibule.toml || fail "the settings are no conffile"
+[[ "$(chroot "$machine" dpkg-query -W -f '${Conffiles}' vestibule)" == */etc/vestibule/vestibule.toml* ]] || fail "the settings are no conffile"
 
 echo "booting it"
 # With a network of its own, so that no port of this machine is taken.
@@ -87,13 +87,13 @@ ask --output /dev/null --location --cookie-jar $jar "$set_up"
 ask --output /dev/null --cookie $jar --cookie-jar $jar --header 'Sec-Fetch-Site: same-origin' \
     --data-urlencode organization_name=Acme --data slug=acme --data-urlencode 'full_name=Mia Meyer' --data email=mia@acme.com \
     --data-urlencode 'password=seven purple herons dance' http://127.0.0.1:8080/setup
-signed_in() { ask --cookie $jar http://127.0.0.1:8080/account | grep -q 'Mia Meyer'; }
+signed_in() { [[ "$(ask --cookie $jar http://127.0.0.1:8080/account)" == *'Mia Meyer'* ]]; }
 signed_in || fail "the manager is not signed in: $(says | tail -n 5)"
-! says | grep -q 'normal priority' || fail "the hash threads could not lower their priority"
+[[ "$(says)" != *'normal priority'* ]] || fail "the hash threads could not lower their priority"
 
 echo "a command beside it, as the guide says"
-inside runuser -u vestibule -- vestibule --config /etc/vestibule/vestibule.toml link show --org acme | grep -q /join/ ||
-    fail "the command does not see the organization"
+link=$(inside runuser -u vestibule -- vestibule --config /etc/vestibule/vestibule.toml link show --org acme)
+[[ "$link" == */join/* ]] || fail "the command does not see the organization: $link"
 
 echo "killing it"
 before=$(field MainPID)
@@ -111,7 +111,7 @@ signed_in || fail "the new one does not know who is signed in"
 echo "stopping it"
 inside systemctl stop vestibule
 [ "$(field Result) $(field ExecMainStatus)" = "success 0" ] || fail "it has not stopped in good order: $(says | tail -n 5)"
-! says | grep -Eq 'panicked|ERROR' || fail "its log: $(says | grep -E 'panicked|ERROR')"
+[[ ! "$(says)" =~ panicked|ERROR ]] || fail "its log: $(says | tail -n 20)"
 
 echo "purging it"
 inside dpkg --purge vestibule >/dev/null 2>&1
