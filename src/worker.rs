@@ -151,7 +151,10 @@ impl Old {
 /// Of all servers on one database one cleans up, once in [`CLEAN_EVERY`].
 async fn clean_up_in_turn(app: &App) -> Result<(), Fault> {
     let Some(turn) = chores::take(app, "clean-up", CLEAN_EVERY).await? else { return Ok(()) };
-    clean_up(app).await?;
+    for what in Old::ALL {
+        // Renewed before each short write: of a long clean-up the turn stays here.
+        while chores::renew(app, &turn).await? && forget(app, *what).await? >= CLEANED_AT_ONCE.unsigned_abs() {}
+    }
     chores::done(app, turn).await
 }
 
@@ -178,6 +181,7 @@ pub async fn run(app: App, stop: watch::Receiver<bool>) {
         delivering,
         Work::WriteCounts.again_and_again(&app, stop.clone()),
         Work::CleanUp.again_and_again(&app, stop.clone()),
+        Work::FollowKey.again_and_again(&app, stop.clone()),
         Work::ShareCounts.again_and_again(&app, stop.clone()),
         Work::SetClock.again_and_again(&app, stop.clone()),
     );
@@ -189,6 +193,7 @@ pub async fn run(app: App, stop: watch::Receiver<bool>) {
 enum Work {
     WriteCounts,
     CleanUp,
+    FollowKey,
     ShareCounts,
     SetClock,
 }
@@ -197,19 +202,19 @@ impl Work {
     const fn pause(self) -> Duration {
         match self {
             Self::WriteCounts => Duration::from_mins(1),
-            Self::CleanUp => Duration::from_mins(10),
+            Self::FollowKey => Duration::from_mins(10),
             Self::ShareCounts => Duration::from_secs(1),
-            Self::SetClock => Duration::from_secs(10),
+            // Cleaning up is asked about so often, so that of a server that died in the middle another goes on; it is done once in
+            // `CLEAN_EVERY`.
+            Self::CleanUp | Self::SetClock => Duration::from_secs(10),
         }
     }
 
     async fn run(self, app: &App) {
         match self {
             Self::WriteCounts => report("writing counts", write_tallies(app).await),
-            Self::CleanUp => {
-                report("cleaning up", clean_up_in_turn(app).await);
-                report("following a new key", links::follow_key_in_use(app).await);
-            }
+            Self::CleanUp => report("cleaning up", clean_up_in_turn(app).await),
+            Self::FollowKey => report("following a new key", links::follow_key_in_use(app).await),
             Self::ShareCounts => report("sharing counts", limits::shared::share(app).await),
             Self::SetClock => report("setting the clock", app.db.set_clock().await),
         }

@@ -20,7 +20,7 @@ pub(super) enum KeyCommand {
 #[derive(clap::Args)]
 pub(super) struct Rotate {
     /// Only add the key, to be used in so many minutes: the time to copy the key file to every server. They seal
-    /// anew by themselves within an hour after that; the same command without this does it at once
+    /// anew by themselves within minutes after that; the same command without this does it at once
     #[arg(long, value_name = "MINUTES", conflicts_with = "shared_file")]
     prepare: Option<u32>,
     /// Every server of this `PostgreSQL` database reads this very key file

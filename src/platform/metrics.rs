@@ -98,6 +98,11 @@ pub fn registration_ended(reason: &'static str) {
     counter!("vestibule_registrations_ended_total", "reason" => reason).increment(1);
 }
 
+/// A request failed by a fault.
+pub fn fault() {
+    counter!("vestibule_faults_total").increment(1);
+}
+
 /// Admission decided about an address.
 pub fn admission(verdict: Verdict) {
     counter!("vestibule_admissions_total", "verdict" => verdict.word()).increment(1);
@@ -250,6 +255,7 @@ fn begin_at_zero() {
     for outcome in Delivery::ALL {
         counter!("vestibule_mail_deliveries_total", "outcome" => outcome.word()).absolute(0);
     }
+    counter!("vestibule_faults_total").absolute(0);
     counter!("vestibule_log_lines_dropped_total").absolute(0);
     for outcome in ["delivered", "failed"] {
         counter!("vestibule_trace_batches_total", "outcome" => outcome).absolute(0);
@@ -259,6 +265,7 @@ fn begin_at_zero() {
 fn describe() {
     let counters = [
         ("vestibule_http_requests_total", "Requests answered, by method, pattern of the route and status."),
+        ("vestibule_faults_total", "Requests that failed by a fault of the server or its data."),
         ("vestibule_registrations_total", "Registrations that came to a step: begun, confirmed, finished."),
         ("vestibule_registrations_refused_total", "Registrations not let on to a step, by reason."),
         ("vestibule_registrations_ended_total", "Registrations that ended without a user of theirs, by reason."),

@@ -26,6 +26,12 @@ impl Domain {
         unicode.into_owned()
     }
 
+    /// As people read it, with the A-labels where these are others: `münchen.de (xn--mnchen-3ya.de)`.
+    pub fn shown(&self) -> String {
+        let unicode = self.unicode();
+        if unicode == self.0 { unicode } else { format!("{unicode} ({})", self.0) }
+    }
+
     /// The strict parents that are domains themselves, nearest first: `b.c.com` and `c.com` for `a.b.c.com`.
     pub fn parents(&self) -> impl Iterator<Item = &str> {
         std::iter::successors(Some(self.as_str()), |domain| {

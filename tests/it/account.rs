@@ -218,3 +218,13 @@ async fn stored_hash(app: &TestApp) -> String {
     let ada = users::by_address(&app.app.db, acme.id, &"ada@acme.com".parse().unwrap()).await.unwrap().unwrap();
     users::find_secret(&app.app.db, ada.id).await.unwrap().unwrap()
 }
+
+#[tokio::test]
+async fn an_unknown_organization_is_not_found_and_what_was_typed_is_kept() {
+    let app = TestApp::start().await;
+    app.acme().await;
+    app.another("Globex", "globex", "gil@globex.com").await;
+    let page = app.browser().post("/login", &[("slug", "initech")]).await;
+    assert_eq!((page.status, page.input("slug").as_str()), (404, "initech"));
+    assert_eq!(app.browser().post("/login", &[("slug", "not a slug!")]).await.status, 422);
+}

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use vestibule::{
     features::{audit::Authority, provisioning, users},
+    platform::db::query,
     values::{DAY, HOUR},
     worker,
 };
 
 use crate::support::{
     Browser, Opened as _, PASSWORD, TestApp,
-    acts::{forgot, organization},
+    acts::{action, forgot, organization},
 };
 
 const PAGE: &str = "/settings/audit";
@@ -132,6 +133,47 @@ async fn what_is_done_to_users_is_kept_and_a_deletion_erases_their_names() {
     assert!(page.says("Invited an address that was erased as a member"));
     assert_eq!(entries(&mut mia, &format!("?about={id}")).await.len(), log.len() + 1, "the events stay");
     assert!(!mia.get("/settings/mail").await.says("ada@acme.com"), "nor is the address in the outbox");
+}
+
+#[tokio::test]
+async fn a_deletion_erases_the_address_of_an_invitation_long_ago_and_the_one_before_a_change() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let mut mia = acme.manager.clone();
+    mia.post("/settings/invitations", &[("emails", "ada@acme.com, never@acme.com")]).await;
+    let pending = mia.get("/settings/invitations").await;
+    mia.post(&action(&pending, "never@acme.com", "revocation"), &[]).await;
+    let link = app.mail_to("ada@acme.com").await.link();
+    let mut ada = app.browser();
+    ada.post(&link, &[("full_name", "Ada Lovelace"), ("password", PASSWORD)]).await;
+    let mut bob = app.join(&acme.link, "bob@acme.com", "Bob").await;
+    for (who, email) in [(&mut ada, "augusta@acme.com"), (&mut bob, "robert@acme.com")] {
+        who.post("/account/address", &[("email", email), ("current_password", PASSWORD)]).await;
+        let confirm = app.mail_to(email).await.link();
+        assert_eq!(who.post(&confirm, &[]).await.status, 303);
+    }
+    app.deliver().await;
+    app.advance(91 * DAY);
+    worker::clean_up(&app.app).await.unwrap();
+    let mut mia = app.browser();
+    mia.post("/o/acme/login", &[("email", "mia@acme.com"), ("password", PASSWORD)]).await;
+    let page = mia.get(PAGE).await;
+    assert!(page.says("Invited ada@acme.com") && !page.says("never@acme.com"), "{}", page.words());
+    let by = Authority::command_line(organization(&app).await);
+    for email in ["augusta@acme.com", "robert@acme.com"] {
+        let id = app.user("acme", email).await.unwrap().id;
+        provisioning::delete(&app.app, &by, id, false).await.unwrap();
+    }
+    let mut kept: Vec<(String,)> = query(
+        "select email from registrations union all select email from invitations union all select to_email from messages
+         union all select name from audit_names union all select email from users",
+    )
+    .all(&app.app.db)
+    .await
+    .unwrap();
+    kept.sort();
+    kept.dedup();
+    assert_eq!(kept, [("Acme".to_owned(),), ("mia@acme.com".to_owned(),)]);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The command line, as whoever has a shell uses it.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::Value;
 
 use crate::support::{
@@ -198,6 +200,30 @@ async fn settings_are_shown_without_their_secrets() {
     let checked = place.ask(&["config", "check"]).await;
     assert!(checked.contains("right") && checked.contains("PLAIN HTTP"), "{checked}");
     assert!(place.names().is_empty());
+}
+
+#[tokio::test]
+async fn a_settings_file_with_a_password_that_everybody_may_read_is_refused() {
+    let place = Place::new();
+    let file = place.path("settings.toml");
+    let may_be_read = |mode| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+    let checked = async || place.run(&["config", "check", "--config", file.to_str().unwrap()]).await;
+    std::fs::write(&file, "listen = \"127.0.0.1:8089\"\n").unwrap();
+    may_be_read(0o644);
+    assert!(checked().await.status.success(), "it holds no password");
+    for secret in [
+        "database_url = \"postgres://door:canary@db.acme.com/door\"",
+        "smtp_url = \"smtp://door:canary@mail.acme.com\"",
+    ] {
+        std::fs::write(&file, format!("mail_from = \"door@acme.com\"\n{secret}\n")).unwrap();
+        may_be_read(0o644);
+        let ran = checked().await;
+        assert!(!ran.status.success() && ran.err.contains("chmod o-rwx"), "{}", ran.err);
+        assert!(!ran.err.contains("canary") && ran.err.lines().count() == 1, "{}", ran.err);
+        may_be_read(0o640);
+        let ran = checked().await;
+        assert!(ran.status.success(), "{}", ran.err);
+    }
 }
 
 #[tokio::test]

@@ -307,3 +307,22 @@ async fn managers_are_told_for_a_month_when_the_servers_address_changed() {
     app.sign_in(&mut acme.manager, "acme", "mia@acme.com").await;
     assert!(!acme.manager.get(PAGE).await.says("The address of this server changed"));
 }
+
+#[tokio::test]
+async fn of_too_many_addresses_to_try_the_page_says_how_many_were_left() {
+    let app = TestApp::start().await;
+    let mut acme = app.acme().await;
+    let emails: Vec<String> = (0..203).map(|n| format!("a{n}@acme.com")).collect();
+    let page = check(&mut acme.manager, "", &emails.join(" ")).await;
+    assert!(page.says("a199@acme.com") && page.says("3 more were not tried"), "{}", page.words());
+}
+
+#[tokio::test]
+async fn a_domain_that_is_refused_is_named_as_it_was_typed() {
+    let app = TestApp::start().await;
+    let mut acme = app.acme().await;
+    assert_eq!(save(&mut acme.manager, "acme.com", true).await.status, 303);
+    let (_, page) = begin(&app, &acme, "ada@münchen.de").await;
+    assert_eq!(page.status, 422);
+    assert!(page.says("Addresses of münchen.de (xn--mnchen-3ya.de) can't join"), "{}", page.words());
+}

@@ -127,6 +127,15 @@ async fn a_revoked_invitation_is_over_at_once() {
 }
 
 #[tokio::test]
+async fn the_list_says_who_invited() {
+    let app = TestApp::start().await;
+    let mut acme = app.acme().await;
+    invite(&mut acme.manager, "ada@acme.com", "member").await;
+    let page = acme.manager.get(PAGE).await;
+    assert!(page.says("by Mia Manager"), "{}", page.words());
+}
+
+#[tokio::test]
 async fn an_invitation_lives_seven_days_from_its_arrival() {
     let app = TestApp::start().await;
     let mut acme = app.acme().await;

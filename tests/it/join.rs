@@ -124,3 +124,21 @@ async fn who_only_waits_does_not_learn_that_the_address_joined_another_way() {
     assert_eq!(page.status, 303);
     assert_eq!(stranger.get(sent.location.as_deref().unwrap()).await.status, 410, "its address was changed");
 }
+
+#[tokio::test]
+async fn a_page_whose_link_has_left_the_address_bar_says_to_open_it_again_as_often_as_it_is_loaded() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let mut ada = app.browser();
+    for _ in 0..20 {
+        for path in ["/join/details", "/invitation", "/reset", "/account/address"] {
+            let page = ada.get(path).await;
+            assert_eq!(page.status, 200, "{path}");
+            assert!(page.says("Open the link in your message once more") && page.says("Sign in"), "{}", page.words());
+        }
+    }
+    assert_eq!(ada.get("/join/nobody-knows-this-link").await.status, 404, "none of it counted as a guess");
+    // Who has finished is in the account.
+    let mut mia = acme.manager.clone();
+    assert_eq!(mia.get("/join/details").await.location.as_deref(), Some("/account"));
+}

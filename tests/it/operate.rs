@@ -111,6 +111,7 @@ async fn the_dashboard_and_the_alerts_name_metrics_that_there_are() {
         "vestibule_admissions_total{verdict=\"admit\"} 3",
         "vestibule_admissions_total{verdict=\"refuse-domain\"} 0",
         "vestibule_hashes_total{kind=\"new\"} 2",
+        "vestibule_faults_total 0",
         "vestibule_hash_queue_length 0",
         "vestibule_mail_waiting 0",
         "vestibule_mail_oldest_due_seconds 0",

@@ -7,7 +7,7 @@ use crate::{
         address_changes::{self, AddressChange, ChangeEnd},
         admission::{self, RefusedDomain},
         audit::{self, EventKind, Happened},
-        organizations,
+        join, organizations,
         sessions::Member,
         users::{self, Proved, User},
     },
@@ -147,6 +147,7 @@ async fn confirm(
     if !users::set_address(tx, user, &change.new_email, Proved::by_token(token.handed_over_by)).await? {
         return Err(AccountError::Taken);
     }
+    join::forget_former_address(tx, user).await?;
     users::end_open_tokens(tx, user.id).await?;
     audit::record(tx, user.organization_id, &member.actor(), Happened::to(EventKind::AddressChanged, user.id));
     let notice = outbox::NewMessage {

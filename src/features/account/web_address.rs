@@ -6,7 +6,7 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
     response::Response,
-    routing::{get, post},
+    routing::get,
 };
 use serde::Deserialize;
 
@@ -19,13 +19,15 @@ use crate::{
     features::sessions::Member,
     platform::{
         App,
-        web::{Form, PageError, Portal, go, page},
+        web::{Form, PageError, Portal, go, left, page},
     },
     values::{Digest, Domain, EmailAddress, Invalid, Secret},
 };
 
 pub(super) fn routes() -> Router<App> {
-    Router::new().route("/account/address", post(begin)).route("/account/address/{token}", get(show).post(act))
+    Router::new()
+        .route("/account/address", get(left::show).post(begin))
+        .route("/account/address/{token}", get(show).post(act))
 }
 
 #[derive(Template)]

@@ -10,7 +10,7 @@ mod model;
 mod store;
 
 pub use model::{Invitation, InvitationEnd, Invited, Left, Listed, Outcome};
-pub use store::{Place, by_id, clean_up, list, mail_failed, newest_of, open_in, pending_for};
+pub use store::{Place, by_id, list, mail_failed, newest_of, open_in, pending_for};
 
 use std::collections::HashSet;
 
@@ -27,7 +27,7 @@ use crate::{
         mail::{Cause, Kind, outbox},
         tokens::{self, NewToken, Purpose},
     },
-    values::{EmailAddress, InvitationId, OrganizationId, UserId},
+    values::{EmailAddress, InvitationId, UserId},
 };
 
 /// Invites one address, or renews its pending invitation. The answer says what happened.
@@ -165,15 +165,24 @@ pub async fn role_now<'a>(on: impl Into<Target<'a>>, invitation: &Invitation) ->
     Ok(if holds_it { Role::Manager } else { Role::Member })
 }
 
-/// Forgets the invitations of an address whose user was deleted, the messages about them, and the address in the
-/// audit log.
-pub async fn forget_address(tx: &mut Tx, organization: OrganizationId, address: &EmailAddress) -> Result<(), Fault> {
-    for id in store::delete_of_address(tx, organization, address).await? {
+/// Forgets the invitations of a deleted user, to the last address and to the one with which they came, the messages about them,
+/// and the addresses in the audit log.
+pub async fn forget(tx: &mut Tx, user: &User) -> Result<(), Fault> {
+    for id in store::delete_of(tx, user).await? {
         outbox::forget_about(tx, id.subject());
         tokens::end_all(tx, Purpose::Invitation, id.subject());
         audit::erase_name(tx, id.subject());
     }
     Ok(())
+}
+
+/// Forgets invitations that ended long ago without a user, and the addresses in the audit log. Those of a user go with the user.
+pub async fn clean_up(tx: &mut Tx) -> Result<u64, Fault> {
+    let forgotten = store::delete_unused(tx).await?;
+    for id in &forgotten {
+        audit::erase_name(tx, id.subject());
+    }
+    Ok(u64::try_from(forgotten.len()).unwrap_or_default())
 }
 
 /// Marks an address's pending invitation as accepted by its new user.

@@ -1,6 +1,6 @@
 use super::{Invitation, InvitationEnd, Listed};
 use crate::{
-    features::users::Role,
+    features::users::{Role, User},
     platform::{
         Fault,
         db::{CLEANED_AT_ONCE, Db, Target, Tx, query},
@@ -184,26 +184,26 @@ pub fn mail_failed(tx: &mut Tx, id: InvitationId) {
     query("update invitations set mail_failed_at = $1 where id = $2").bind(now).bind(id).later(tx);
 }
 
-pub(super) async fn delete_of_address(
-    tx: &mut Tx,
-    organization: OrganizationId,
-    address: &EmailAddress,
-) -> Result<Vec<InvitationId>, Fault> {
+pub(super) async fn delete_of(tx: &mut Tx, user: &User) -> Result<Vec<InvitationId>, Fault> {
     let deleted: Vec<(InvitationId,)> =
-        query("delete from invitations where organization_id = $1 and email_key = $2 returning id")
-            .bind(organization)
-            .bind(address.identity())
+        query("delete from invitations where organization_id = $1 and (email_key = $2 or user_id = $3) returning id")
+            .bind(user.organization_id)
+            .bind(user.email.identity())
+            .bind(user.id)
             .all(tx)
             .await?;
     Ok(deleted.into_iter().map(|(id,)| id).collect())
 }
 
-/// Forgets invitations that ended long ago.
-pub async fn clean_up(tx: &mut Tx) -> Result<u64, Fault> {
+/// Those that ended long ago and that nobody accepted: some of them.
+pub(super) async fn delete_unused(tx: &mut Tx) -> Result<Vec<InvitationId>, Fault> {
     let long_ago = tx.now - 90 * DAY;
-    query("delete from invitations where id in (select id from invitations where ended_at < $1 limit $2)")
-        .bind(long_ago)
-        .bind(CLEANED_AT_ONCE)
-        .execute(tx)
-        .await
+    let deleted: Vec<(InvitationId,)> = query(
+        "delete from invitations where id in (select id from invitations where ended_at < $1 and user_id is null limit $2) returning id",
+    )
+    .bind(long_ago)
+    .bind(CLEANED_AT_ONCE)
+    .all(tx)
+    .await?;
+    Ok(deleted.into_iter().map(|(id,)| id).collect())
 }

@@ -2,7 +2,10 @@ use std::collections::HashMap;
 
 use super::{Begin, EndedWhy, Proof, Registration, RegistrationState, model};
 use crate::{
-    features::links::{Found, Policy},
+    features::{
+        links::{Found, Policy},
+        users::User,
+    },
     platform::{
         Fault,
         db::{CLEANED_AT_ONCE, Db, FromRow, Target, Tx, query},
@@ -332,6 +335,18 @@ pub(super) async fn delete_of_address(
         query("delete from registrations where organization_id = $1 and email_key = $2 returning id")
             .bind(organization)
             .bind(address.identity())
+            .all(tx)
+            .await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// Those with which this user came, under the address that they had until now.
+pub(super) async fn delete_finished_of(tx: &mut Tx, user: &User) -> Result<Vec<RegistrationId>, Fault> {
+    let rows: Vec<(RegistrationId,)> =
+        query("delete from registrations where organization_id = $1 and email_key = $2 and user_id = $3 returning id")
+            .bind(user.organization_id)
+            .bind(user.email.identity())
+            .bind(user.id)
             .all(tx)
             .await?;
     Ok(rows.into_iter().map(|(id,)| id).collect())

@@ -121,6 +121,6 @@ pub async fn delete(app: &App, by: &Authority, id: UserId, may_return: bool) -> 
     let mut tx = app.db.write().await?;
     let user = users::delete(app, &mut tx, by, id, may_return).await?;
     join::forget_address(&mut tx, user.organization_id, &user.email).await?;
-    invitations::forget_address(&mut tx, user.organization_id, &user.email).await?;
+    invitations::forget(&mut tx, &user).await?;
     Ok(tx.commit().await?)
 }

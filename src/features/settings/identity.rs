@@ -42,6 +42,9 @@ pub(super) fn routes() -> Router<App> {
 /// How long a change of the server's address is pointed out.
 const MOVED_FOR_DAYS: u32 = 30;
 
+/// Addresses that "Try" reads at once: a page stays a page.
+const TRIED_AT_ONCE: usize = 200;
+
 #[derive(Template)]
 #[template(path = "features/settings/identity.html")]
 struct IdentityPage<'a> {
@@ -50,6 +53,7 @@ struct IdentityPage<'a> {
     version: i64,
     reading: ReadingPart,
     tried: Vec<Tried>,
+    not_tried: usize,
     errors: Errors,
     saved: Option<usize>,
     replaced: bool,
@@ -204,6 +208,7 @@ async fn identity_page<'a>(
         version: form.version.parse().unwrap_or(organization.settings_version),
         reading: reading_part(app, organization, form).await?,
         tried: Vec::new(),
+        not_tried: 0,
         errors: Errors::default(),
         saved: None,
         replaced: false,
@@ -253,11 +258,12 @@ async fn check(
     }
     let shown = identity_page(&app, &manager, &organization, &form).await?;
     let saved = IdentityForm::of(&organization, &admission::whole(&app.db, organization.id).await?);
-    let tried = tried(&form.emails, &allowlist(&shown.reading.reading));
-    page(StatusCode::OK, &IdentityPage { tried, returned: form.differs_from(&saved), ..shown })
+    let (tried, not_tried) = tried(&form.emails, &allowlist(&shown.reading.reading));
+    page(StatusCode::OK, &IdentityPage { tried, not_tried, returned: form.differs_from(&saved), ..shown })
 }
 
-fn tried(emails: &str, list: &Allowlist) -> Vec<Tried> {
+/// What comes of each address, and how many there are beyond those that are tried at once.
+fn tried(emails: &str, list: &Allowlist) -> (Vec<Tried>, usize) {
     let one = |typed: &str| match typed.parse::<EmailAddress>() {
         Err(why) => Tried { typed: typed.to_owned(), outcome: Err(why), nearest: None },
         Ok(address) => {
@@ -267,7 +273,9 @@ fn tried(emails: &str, list: &Allowlist) -> Vec<Tried> {
             Tried { typed: typed.to_owned(), outcome: Ok(outcome), nearest }
         }
     };
-    split_pasted(emails).into_iter().take(200).map(one).collect()
+    let all = split_pasted(emails);
+    let not_tried = all.len().saturating_sub(TRIED_AT_ONCE);
+    (all.into_iter().take(TRIED_AT_ONCE).map(one).collect(), not_tried)
 }
 
 async fn save(State(app): State<App>, manager: Manager, Form(form): Form<IdentityForm>) -> Result<Response, PageError> {

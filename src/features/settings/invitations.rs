@@ -15,11 +15,10 @@ use serde::Deserialize;
 use crate::{
     features::{
         admission::rules::split_pasted,
-        audit,
         invitations::{self, Invitation, Invited, Left, Listed, Outcome},
         sessions::Manager,
         sign_in,
-        users::Role,
+        users::{self, Role},
     },
     platform::{
         App,
@@ -162,7 +161,7 @@ async fn invitations_page(app: &App, manager: &Manager, before: &str) -> Result<
         outcomes: &[],
         notice: None,
         pending: Paged::new(rows, |row| place_in_time(row.renewed_at, row.id)),
-        names: audit::names(&app.db, manager.organization, &inviters).await?,
+        names: users::names(&app.db, manager.organization, &inviters).await?,
         first_page: place.is_none(),
         errors: Errors::default(),
     })

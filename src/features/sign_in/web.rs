@@ -108,17 +108,17 @@ async fn which(State(app): State<App>, Query(asked): Query<Asked>) -> Result<Res
 }
 
 async fn choose(State(app): State<App>, Form(form): Form<SlugForm>) -> Result<Response, PageError> {
-    let refused = |why| {
+    let refused = |status, why| {
         let shown = WhichPage { slug: &form.slug, return_to: &form.return_to, errors: Errors::one("slug", why) };
-        page(StatusCode::UNPROCESSABLE_ENTITY, &shown)
+        page(status, &shown)
     };
     let slug: Slug = match form.slug.trim().to_ascii_lowercase().parse() {
         Ok(slug) => slug,
-        Err(why) => return refused(why),
+        Err(why) => return refused(StatusCode::UNPROCESSABLE_ENTITY, why),
     };
     match organizations::by_slug(&app.db, &slug).await? {
         Some(found) => Ok(go(&login_address(&found.slug, &form.return_to))),
-        None => refused(Invalid::SlugUnknown),
+        None => refused(StatusCode::NOT_FOUND, Invalid::SlugUnknown),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
         hashing::HashError,
         limits::{self, Limit},
         tokens,
-        web::{BUSY_SECONDS, Errors, Form, PageError, Visitor, go, page, retry_after_header},
+        web::{BUSY_SECONDS, Errors, Form, PageError, Visitor, go, left, page, retry_after_header},
     },
     values::{Digest, EmailAddress, Invalid, OrganizationName, Password, PersonalWords, Secret, Slug},
 };
@@ -30,6 +30,7 @@ use crate::{
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/o/{slug}/forgot-password", get(forgot).post(ask))
+        .route("/reset", get(left::show))
         .route("/reset/{token}", get(reset_page).post(reset))
 }
 

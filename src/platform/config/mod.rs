@@ -5,6 +5,7 @@ mod parse;
 use std::{
     fs,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -146,6 +147,9 @@ pub enum ConfigError {
     /// The file is not TOML, or has an unknown key.
     #[error("{0}: {1}")]
     File(PathBuf, String),
+    /// Everybody on this machine may read a password.
+    #[error("{0} holds a password and everybody on this machine may read it. Run chmod o-rwx on it")]
+    Readable(PathBuf),
     /// The environment has a name that is no setting.
     #[error("{0} is not a setting. The settings are {list}", list = NAMES.join(", "))]
     UnknownName(String),
@@ -183,16 +187,31 @@ pub enum ConfigError {
     OtlpEndpoint,
 }
 
+/// Security requirement P1-19.
+fn is_readable_by_everybody(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
+}
+
 impl Written {
     /// Reads a settings file; a missing one is empty where `may_be_missing`.
     pub fn from_file(path: &Path, may_be_missing: bool) -> Result<Self, ConfigError> {
         match fs::read_to_string(path) {
             Ok(text) => {
-                toml::from_str(&text).map_err(|error| ConfigError::File(path.to_owned(), error.message().to_owned()))
+                let written: Self = toml::from_str(&text)
+                    .map_err(|error| ConfigError::File(path.to_owned(), error.message().to_owned()))?;
+                if written.holds_a_password() && is_readable_by_everybody(path) {
+                    return Err(ConfigError::Readable(path.to_owned()));
+                }
+                Ok(written)
             }
             Err(error) if may_be_missing && error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(ConfigError::Unreadable(path.to_owned(), error)),
         }
+    }
+
+    fn holds_a_password(&self) -> bool {
+        let urls = [&self.database_url, &self.smtp_url];
+        urls.into_iter().flatten().any(|url| Url::parse(url).is_ok_and(|url| url.password().is_some()))
     }
 
     /// What is written here, else what is written in `under`.

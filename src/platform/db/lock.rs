@@ -15,8 +15,11 @@ use super::keep::folder_of;
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "the open file is the lock")] File);
 
-fn beside(database: &Path, what: &str) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
+/// Beside the file itself, by whichever name it was reached.
+fn beside(file: &Path, what: &str) -> PathBuf {
+    let itself = file.canonicalize().ok();
+    let in_its_folder = || Some(folder_of(file).canonicalize().ok()?.join(file.file_name()?));
+    let mut name = itself.or_else(in_its_folder).unwrap_or_else(|| file.to_owned()).into_os_string();
     name.push(what);
     PathBuf::from(name)
 }
@@ -74,5 +77,22 @@ mod tests {
         assert!(first.is_some() && Lock::for_serving(&database).unwrap().is_none());
         drop(first);
         assert!(Lock::for_serving(&database).unwrap().is_some());
+    }
+
+    #[test]
+    fn one_file_is_one_file_under_every_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, other) = (folder.path().join("real"), folder.path().join("other"));
+        fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &other).unwrap();
+        // Before the file is there, and after.
+        for turn in 0..2 {
+            let first = Lock::for_serving(&real.join("v.sqlite")).unwrap();
+            assert!(first.is_some() && Lock::for_serving(&other.join("v.sqlite")).unwrap().is_none(), "{turn}");
+            fs::write(real.join("v.sqlite"), "").unwrap();
+        }
+        std::os::unix::fs::symlink(real.join("v.sqlite"), folder.path().join("w.sqlite")).unwrap();
+        let _first = Lock::for_serving(&real.join("v.sqlite")).unwrap().unwrap();
+        assert!(Lock::for_serving(&folder.path().join("w.sqlite")).unwrap().is_none());
     }
 }

@@ -132,6 +132,8 @@ impl Db {
         let db = Self { engine, clock, randomness, wake: Arc::default() };
         db.refuse_newer(url).await?;
         db.migrate(url).await?;
+        // A newer version may have been changing the schema while this one waited for its turn.
+        db.refuse_newer(url).await?;
         db.start_clock().await.map_err(|fault| not_migrated(url, fault.to_string()))?;
         Ok(db)
     }

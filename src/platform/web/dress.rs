@@ -65,6 +65,7 @@ pub async fn dress(State(app): State<App>, mut request: Request, next: Next) -> 
     let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(Broken(fault)) = response.extensions().get() {
         tracing::error!(request = %id, route, error = %fault, "a request failed");
+        metrics::fault();
     }
     let has_no_words = response.extensions().get::<Bare>().is_some() || is_plain_refusal(&response);
     if has_no_words && method != Method::HEAD {

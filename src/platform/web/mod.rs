@@ -6,6 +6,7 @@ mod dress;
 mod forms;
 mod guard;
 pub mod health;
+pub mod left;
 pub mod paging;
 mod portal;
 mod request;

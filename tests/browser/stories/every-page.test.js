@@ -80,6 +80,9 @@ story("set-up, joining and signing in", once, async (stage) => {
   await ada.goto(reset);
   await keepsToItself(ada, lastOf(reset));
   await look(ada, "features/sign_in/reset.html");
+  await ada.reload();
+  await look(ada, "platform/web/left.html");
+  await ada.goto(reset);
   await press(ada, "Set password");
   await look(ada, "features/sign_in/reset.html", "refused");
   await keepsToItself(ada, lastOf(reset));

@@ -55,7 +55,8 @@ story("one or many are invited, with an answer for each line", { variants: bothW
   await sees(zoe, "Almost there");
   await row("Revoke");
   await grace.getByText("The invitation is revoked.").waitFor();
-  await zoe.reload(); // the page where the details are typed is not at the address in the bar any more
+  await zoe.reload(); // with a script the link has left the address bar
+  await sees(zoe, stage.script ? "Open the link again" : "This invitation is over");
   await zoe.goto(newest);
   await sees(zoe, "This invitation is over");
   await grace.getByRole("heading", { name: "Nobody is invited at the moment" }).waitFor();

@@ -36,6 +36,21 @@ story("reloading and going back lead on, never to a fault", { variants: bothWays
   await sees(ada, "You are already a member");
 }));
 
+story("a link that has left the address bar is opened once more from the message", { variants: bothWays }, (stage) => withLink(stage, async (link) => {
+  const { open, mail, script } = stage;
+  const ada = await open();
+  await begin(ada, link, "ada@acme.com");
+  const message = await mail.next("ada@acme.com");
+  await ada.goto(message.link);
+  await sees(ada, "Almost there");
+  await ada.reload();
+  await sees(ada, script ? "Open the link again" : "Almost there");
+  await ada.goto(message.link);
+  await sees(ada, "Almost there");
+  await finish(ada, "Ada Lovelace");
+  await isInAccount(ada);
+}));
+
 story("pressing twice is pressing once", { variants: everywhere }, (stage) => withLink(stage, async (link) => {
   const { open, mail } = stage;
   const ada = await open();

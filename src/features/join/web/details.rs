@@ -10,10 +10,13 @@ use serde::Deserialize;
 
 use super::{Which, not_mine, refusal, unknown};
 use crate::{
-    features::join::{Details, JoinError, Proof, counted::counted_finish, finish, store::Opened},
+    features::{
+        join::{Details, JoinError, Proof, counted::counted_finish, finish, store::Opened},
+        sessions,
+    },
     platform::{
         App,
-        web::{BUSY_SECONDS, Errors, Form, PageError, Visitor, cookies::Cookie, go, page, retry_after_header},
+        web::{BUSY_SECONDS, Errors, Form, PageError, Visitor, cookies::Cookie, go, left, page, retry_after_header},
     },
     values::{EmailAddress, FullName, Password, PersonalWords, RegistrationId, Secret},
 };
@@ -64,6 +67,9 @@ pub(super) async fn show(
     headers: HeaderMap,
     Query(which): Query<Which>,
 ) -> Result<Response, PageError> {
+    if which.registration.is_empty() && sessions::current(&app, &visitor, &headers).await?.is_none() {
+        return left::show().await;
+    }
     let (opened, _) = of_mine(&app, &visitor, &headers, &which.registration).await?;
     details_of(&opened).answer(StatusCode::OK)
 }

@@ -25,7 +25,7 @@ use crate::{
         App,
         limits::TooMany,
         metrics::Step,
-        web::{Errors, Form, PageError, Visitor, cookies::Cookie, go, page},
+        web::{Errors, Form, PageError, Visitor, cookies::Cookie, go, left, page},
     },
     values::{Digest, EmailAddress, Invalid, RegistrationId, Secret, Slug},
 };
@@ -40,6 +40,7 @@ pub fn routes() -> Router<App> {
         .route("/join/details", get(details::show).post(details::finish_by_code))
         .route("/join/{code}", get(show).post(begin))
         .route("/confirm/{token}", get(details::confirm).post(details::finish_by_link))
+        .route("/invitation", get(left::show))
         .route("/invitation/{token}", get(invited::show).post(invited::accept))
 }
 
