@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path, process::Command};
 
+use vestibule::platform::db::query;
+
 use crate::{
     keeping::make_newer,
     support::{
@@ -179,4 +181,51 @@ async fn what_keeps_a_file_does_not_work_on_postgresql_and_says_what_does() {
     for command in [&["backup", "b"], &["restore", "b"]] {
         assert_refused(&place.run(command).await, &["works on SQLite", "pg_dump"]);
     }
+}
+
+#[tokio::test]
+async fn a_database_server_is_reached_by_tls_and_only_with_the_certificate_that_was_asked_for() {
+    let Some(url) = database::fresh() else { return };
+    let with = |root: &str| {
+        let url = format!("{url}?sslmode=verify-full&sslrootcert={root}");
+        Place::with_a_file().with("VESTIBULE_DATABASE_URL", &url)
+    };
+    let db = Place::with_a_file().with("VESTIBULE_DATABASE_URL", &url).database().await;
+    let (folder,): (String,) = query("select current_setting('data_directory')").one(&db).await.unwrap();
+    let place = with(&format!("{folder}/../root.crt"));
+    let server = place.serve().await;
+    assert_eq!(server.browser().get("/readyz").await.unwrap().status, 200);
+    let (by_tls, plain): (i64, i64) = query(
+        "select count(*) filter (where s.ssl), count(*) filter (where not s.ssl)
+           from pg_stat_ssl s join pg_stat_activity a on a.pid = s.pid
+          where a.datname = current_database() and a.application_name = 'vestibule' and a.pid <> pg_backend_pid()",
+    )
+    .one(&db)
+    .await
+    .unwrap();
+    assert!(by_tls > 0 && plain <= 1, "{by_tls} by TLS, {plain} not: at most this test's own");
+    server.stop().await;
+    db.close().await;
+
+    let other = place.path("other.crt");
+    let (key, shown) = (place.path("other.key"), other.to_str().unwrap());
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-subj",
+            "/CN=other",
+        ])
+        .args(["-keyout", key.to_str().unwrap(), "-out", shown])
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    let ran = with(shown).run(&SERVE).await;
+    assert_refused(&ran, &["cannot be encrypted as asked for", "certificate", "sslrootcert"]);
+    assert!(!ran.err.contains("door:door"), "{}", ran.err);
 }

@@ -40,9 +40,13 @@ start)
 	printf 'door' >"$folder/password"
 	chmod 644 "$folder/password"
 	as_server "$programs/initdb" -D "$folder/data" -U door -A scram-sha-256 --pwfile "$folder/password" -E UTF8 --locale=C.UTF-8 -N >"$folder/made"
-	as_server openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=localhost \
-		-addext 'subjectAltName=DNS:localhost,IP:127.0.0.1' -keyout "$folder/data/server.key" -out "$folder/data/server.crt" 2>/dev/null
-	cp "$folder/data/server.crt" "$folder/root.crt" && chmod 644 "$folder/root.crt"
+	# An authority, and a certificate for this server that it has signed.
+	printf '[req]\ndistinguished_name=name\n[name]\n' >"$folder/openssl"
+	certificate() { as_server openssl req -x509 -config "$folder/openssl" -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 "$@" 2>/dev/null; }
+	certificate -subj /CN=Tests -addext basicConstraints=critical,CA:TRUE -keyout "$folder/root.key" -out "$folder/root.crt"
+	certificate -subj /CN=localhost -addext 'subjectAltName=DNS:localhost,IP:127.0.0.1' -CA "$folder/root.crt" -CAkey "$folder/root.key" \
+		-keyout "$folder/data/server.key" -out "$folder/data/server.crt"
+	chmod 644 "$folder/root.crt"
 	as_server chmod 600 "$folder/data/server.key"
 	port=$(free_port)
 	echo "$port" >"$folder/port"

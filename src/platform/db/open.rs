@@ -58,6 +58,16 @@ pub enum OpenError {
         /// What the system said.
         why: String,
     },
+    /// The connection cannot be made safe as it was asked for.
+    #[error(
+        "the connection to PostgreSQL at {at} cannot be encrypted as asked for: {why}. Check sslmode and sslrootcert in database_url, and that an authority has signed the server's certificate for that name"
+    )]
+    Tls {
+        /// The address, without the password.
+        at: String,
+        /// What was wrong.
+        why: String,
+    },
     /// The server does not let this user in.
     #[error("PostgreSQL does not let this user in at {at}: {why}. Check the user and the password in database_url")]
     Refused {
@@ -300,6 +310,7 @@ fn refused(url: &DatabaseUrl, error: &sqlx::Error) -> OpenError {
         Some(code) if code.starts_with("28") => OpenError::Refused { at, why },
         Some("3D000") => OpenError::NoDatabase { at, why },
         Some("42501" | "25006") => OpenError::Rights { at, why },
+        None if matches!(error, sqlx::Error::Tls(_)) || why.contains("certificate") => OpenError::Tls { at, why },
         _ => OpenError::Unreachable { at, why },
     }
 }
