@@ -142,3 +142,26 @@ async fn an_organization_compares_at_most_five_hundred_wrong_codes_a_day() {
     assert_eq!(wrong, 500);
     app.join(&acme.link, "late@acme.com", "Links keep working").await;
 }
+
+#[tokio::test]
+async fn one_button_that_asks_for_mail_again_sends_one_message_however_often_it_is_pressed() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let mut ada = app.browser();
+    ada.get(&acme.link).await;
+    let sent = ada.post(&acme.link, &[("email", "ada@acme.com")]).await;
+    let waiting = ada.follow(sent).await;
+    assert_eq!(app.all_mail_to("ada@acme.com").await.len(), 1);
+    let fields = |page: &crate::support::Page| (page.input("registration"), page.input("asked"));
+    let press = |(registration, asked): (String, String)| {
+        let mut ada = ada.clone();
+        async move { ada.post("/join/resend", &[("registration", &registration), ("asked", &asked)]).await }
+    };
+    let pages = all_at_once((0..10).map(|_| press(fields(&waiting)))).await;
+    assert!(pages.iter().all(|page| page.status == 303 && page.location == pages[0].location), "equal answers");
+    assert_eq!(press(fields(&waiting)).await.location, pages[0].location, "nor does the page of before");
+    assert_eq!(app.all_mail_to("ada@acme.com").await.len(), 2, "one more");
+    let now = ada.clone().get(pages[0].location.as_deref().unwrap()).await;
+    assert_eq!(press(fields(&now)).await.status, 303);
+    assert_eq!(app.all_mail_to("ada@acme.com").await.len(), 3, "the button of the page that came after sends again");
+}

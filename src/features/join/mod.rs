@@ -9,6 +9,7 @@
 
 mod counted;
 mod finish;
+mod forget;
 mod invited;
 pub mod mail;
 mod model;
@@ -34,10 +35,13 @@ use crate::{
         tokens::{self, CodeTried, NewToken, Purpose},
         web::Visitor,
     },
-    values::{ConfirmationCode, Digest, Domain, EmailAddress, LinkCodeId, OrganizationId, RegistrationId, Secret},
+    values::{
+        ConfirmationCode, Digest, Domain, EmailAddress, LinkCodeId, OrganizationId, RegistrationId, Secret, Timestamp,
+    },
 };
 
 pub use finish::{Details, Proof};
+pub use forget::{forget_address, forget_former_address};
 pub use model::{EndedWhy, Registration, RegistrationState};
 pub use store::{clean_up, count_open_by_domain};
 pub use web::routes;
@@ -227,16 +231,23 @@ async fn must_look_open(app: &App, registration: &Registration) -> Result<(), Jo
     }
 }
 
-/// Sends another message, in the address's budget. Links already sent stay good; the newest code counts.
-pub async fn resend(app: &App, registration: &Registration, visitor: &Visitor) -> Result<(), JoinError> {
+/// Sends another message, in the address's budget. Links already sent stay good; the newest code counts. `seen` is when the page
+/// that asks for it says that mail was asked for last: of one page's button, however often it is pressed, one message comes.
+pub async fn resend(
+    app: &App,
+    registration: &Registration,
+    seen: Timestamp,
+    visitor: &Visitor,
+) -> Result<(), JoinError> {
     must_look_open(app, registration).await?;
     let mut tx = app.db.write().await?;
     if let Err(too_many) = limits::count(app, &mut tx, Limit::BeginBySource, &[visitor.source().as_bytes()]).await? {
         return Err(JoinError::TooMany(too_many));
     }
     admission::admit(&mut tx, registration.organization_id, &registration.email).await?.admitted()?;
-    store::mark_asked(&mut tx, registration.id);
-    send(app, &mut tx, registration).await?;
+    if store::ask_again(&mut tx, registration.id, seen).await? {
+        send(app, &mut tx, registration).await?;
+    }
     Ok(tx.commit().await?)
 }
 
@@ -346,27 +357,6 @@ pub async fn end_everything_of(tx: &mut Tx, user: &User, actor: &Actor) -> Resul
         end(tx, &other, EndedWhy::JoinedElsewhere, actor).await?;
     }
     invitations::accept_pending(tx, user, actor).await
-}
-
-/// Forgets the registrations of an address whose user was deleted, and the messages about them.
-pub async fn forget_address(tx: &mut Tx, organization: OrganizationId, address: &EmailAddress) -> Result<(), Fault> {
-    for id in store::delete_of_address(tx, organization, address).await? {
-        forget(tx, id);
-    }
-    Ok(())
-}
-
-/// Forgets how a user came who gets another address: nothing finds it by the old one when the user is deleted.
-pub async fn forget_former_address(tx: &mut Tx, user: &User) -> Result<(), Fault> {
-    for id in store::delete_finished_of(tx, user).await? {
-        forget(tx, id);
-    }
-    Ok(())
-}
-
-fn forget(tx: &mut Tx, id: RegistrationId) {
-    outbox::forget_about(tx, id.subject());
-    tokens::end_all(tx, Purpose::Confirmation, id.subject());
 }
 
 /// Ends the open registrations of an organization, because its link was replaced or switched off. How many.

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use super::{Begin, EndedWhy, Proof, Registration, RegistrationState, model};
 use crate::{
@@ -86,6 +86,18 @@ pub(super) async fn find_open(tx: &mut Tx, link: &Found, begin: &Begin) -> Resul
 pub(super) fn mark_asked(tx: &mut Tx, id: RegistrationId) {
     let now = tx.now;
     query("update registrations set asked_at = $1 where id = $2").bind(now).bind(id).later(tx);
+}
+
+/// Of those who ask again because they saw the same, one does. `false` for the others.
+pub(super) async fn ask_again(tx: &mut Tx, id: RegistrationId, seen: Timestamp) -> Result<bool, Fault> {
+    let now = tx.now.max(seen + Duration::from_micros(1));
+    let asked = query("update registrations set asked_at = $1 where id = $2 and asked_at = $3")
+        .bind(now)
+        .bind(id)
+        .bind(seen)
+        .execute(tx)
+        .await?;
+    Ok(asked == 1)
 }
 
 /// By id, whatever has become of it.

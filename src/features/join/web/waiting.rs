@@ -20,7 +20,7 @@ use crate::{
         metrics::Step,
         web::{Errors, Form, PageError, Visitor, cookies::Cookie, go, page},
     },
-    values::{ConfirmationCode, EmailAddress, Invalid, RegistrationId},
+    values::{ConfirmationCode, EmailAddress, Invalid, RegistrationId, Timestamp},
 };
 
 #[derive(Template)]
@@ -29,6 +29,7 @@ struct WaitingPage<'a> {
     organization: &'a str,
     sign_in: String,
     registration: RegistrationId,
+    asked: i64,
     email: &'a EmailAddress,
     sender: Option<String>,
     standing: Standing,
@@ -43,6 +44,14 @@ enum Standing {
     Sent,
     Delayed,
     Failed,
+}
+
+/// `asked` is when mail had been asked for last, as the page knew it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct AgainForm {
+    registration: String,
+    asked: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -86,6 +95,7 @@ async fn waiting_page(
         organization: mine.organization.name.as_str(),
         sign_in: sign_in(&mine.organization.slug),
         registration: mine.registration.id,
+        asked: mine.registration.asked_at.micros(),
         email: &mine.registration.email,
         sender: app.mailer.sender(),
         standing,
@@ -126,10 +136,14 @@ pub(super) async fn resend(
     State(app): State<App>,
     visitor: Visitor,
     headers: HeaderMap,
-    Form(form): Form<AddressForm>,
+    Form(form): Form<AgainForm>,
 ) -> Result<Response, PageError> {
     let mine = mine(&app, &visitor, &headers, &form.registration).await?;
-    join::resend(&app, &mine.registration, &visitor).await.map_err(|error| mine.refusal(&app, &visitor, error))?;
+    // A page of before, or a form without it, asks because of what stands now.
+    let seen = form.asked.parse().map_or(mine.registration.asked_at, Timestamp::from_micros);
+    join::resend(&app, &mine.registration, seen, &visitor)
+        .await
+        .map_err(|error| mine.refusal(&app, &visitor, error))?;
     Ok(go(&format!("/join/waiting?registration={}&again=1", mine.registration.id)))
 }
 
