@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use crate::platform::config::holds_a_password;
+
 /// Why the arguments are refused, where one of them holds the password of a database.
 pub(super) fn password_in(arguments: impl Iterator<Item = OsString>) -> Option<String> {
     let holds = arguments.into_iter().any(|argument| has_password(&argument.to_string_lossy()));
@@ -18,14 +20,7 @@ fn has_password(argument: &str) -> bool {
     let Some(start) = ["postgres://", "postgresql://"].iter().find_map(|scheme| argument.find(scheme)) else {
         return false;
     };
-    let text = argument.get(start..).unwrap_or_default();
-    match url::Url::parse(text) {
-        Ok(url) => url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password"),
-        // What cannot be read may hold one: everything before the host.
-        Err(_) => text
-            .split_once("//")
-            .is_some_and(|(_, rest)| rest.split_once('@').is_some_and(|(user, _)| user.contains(':'))),
-    }
+    holds_a_password(argument.get(start..).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -213,6 +213,7 @@ async fn a_settings_file_with_a_password_that_everybody_may_read_is_refused() {
     assert!(checked().await.status.success(), "it holds no password");
     for secret in [
         "database_url = \"postgres://door:canary@db.acme.com/door\"",
+        "database_url = \"postgres://db.acme.com/door?user=door&password=canary\"",
         "smtp_url = \"smtp://door:canary@mail.acme.com\"",
     ] {
         std::fs::write(&file, format!("mail_from = \"door@acme.com\"\n{secret}\n")).unwrap();

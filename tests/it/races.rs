@@ -160,6 +160,10 @@ async fn one_button_that_asks_for_mail_again_sends_one_message_however_often_it_
     let pages = all_at_once((0..10).map(|_| press(fields(&waiting)))).await;
     assert!(pages.iter().all(|page| page.status == 303 && page.location == pages[0].location), "equal answers");
     assert_eq!(press(fields(&waiting)).await.location, pages[0].location, "nor does the page of before");
+    for odd in ["0", "-9223372036854775808", "9223372036854775807", "yesterday"] {
+        let answer = press((waiting.input("registration"), odd.to_owned())).await;
+        assert_eq!((answer.status, &answer.location), (303, &pages[0].location), "{odd}");
+    }
     assert_eq!(app.all_mail_to("ada@acme.com").await.len(), 2, "one more");
     let now = ada.clone().get(pages[0].location.as_deref().unwrap()).await;
     assert_eq!(press(fields(&now)).await.status, 303);

@@ -236,7 +236,7 @@ async fn must_look_open(app: &App, registration: &Registration) -> Result<(), Jo
 pub async fn resend(
     app: &App,
     registration: &Registration,
-    seen: Timestamp,
+    seen: Option<Timestamp>,
     visitor: &Visitor,
 ) -> Result<(), JoinError> {
     must_look_open(app, registration).await?;
@@ -245,7 +245,8 @@ pub async fn resend(
         return Err(JoinError::TooMany(too_many));
     }
     admission::admit(&mut tx, registration.organization_id, &registration.email).await?.admitted()?;
-    if store::ask_again(&mut tx, registration.id, seen).await? {
+    // What a page says is compared here and goes no further.
+    if seen == Some(registration.asked_at) && store::ask_again(&mut tx, registration).await? {
         send(app, &mut tx, registration).await?;
     }
     Ok(tx.commit().await?)

@@ -88,13 +88,13 @@ pub(super) fn mark_asked(tx: &mut Tx, id: RegistrationId) {
     query("update registrations set asked_at = $1 where id = $2").bind(now).bind(id).later(tx);
 }
 
-/// Of those who ask again because they saw the same, one does. `false` for the others.
-pub(super) async fn ask_again(tx: &mut Tx, id: RegistrationId, seen: Timestamp) -> Result<bool, Fault> {
-    let now = tx.now.max(seen + Duration::from_micros(1));
+/// Of those who ask again having read the same registration, one does. `false` for the others.
+pub(super) async fn ask_again(tx: &mut Tx, read: &Registration) -> Result<bool, Fault> {
+    let now = tx.now.max(read.asked_at + Duration::from_micros(1));
     let asked = query("update registrations set asked_at = $1 where id = $2 and asked_at = $3")
         .bind(now)
-        .bind(id)
-        .bind(seen)
+        .bind(read.id)
+        .bind(read.asked_at)
         .execute(tx)
         .await?;
     Ok(asked == 1)

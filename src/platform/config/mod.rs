@@ -2,6 +2,8 @@
 
 mod parse;
 
+pub use parse::holds_a_password;
+
 use std::{
     fs,
     net::SocketAddr,
@@ -210,8 +212,7 @@ impl Written {
     }
 
     fn holds_a_password(&self) -> bool {
-        let urls = [&self.database_url, &self.smtp_url];
-        urls.into_iter().flatten().any(|url| Url::parse(url).is_ok_and(|url| url.password().is_some()))
+        [&self.database_url, &self.smtp_url].into_iter().flatten().any(|url| holds_a_password(url))
     }
 
     /// What is written here, else what is written in `under`.

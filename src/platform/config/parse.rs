@@ -22,6 +22,17 @@ pub(super) fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> 
     }))
 }
 
+/// Whether a URL of a database or a mail server holds a password.
+pub fn holds_a_password(text: &str) -> bool {
+    match Url::parse(text) {
+        Ok(url) => url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password"),
+        // What cannot be read may hold one: everything before the host.
+        Err(_) => text
+            .split_once("//")
+            .is_some_and(|(_, rest)| rest.split_once('@').is_some_and(|(user, _)| user.contains(':'))),
+    }
+}
+
 pub(super) fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }

@@ -139,8 +139,11 @@ pub(super) async fn resend(
     Form(form): Form<AgainForm>,
 ) -> Result<Response, PageError> {
     let mine = mine(&app, &visitor, &headers, &form.registration).await?;
-    // A page of before, or a form without it, asks because of what stands now.
-    let seen = form.asked.parse().map_or(mine.registration.asked_at, Timestamp::from_micros);
+    // A form without it asks because of what stands now.
+    let seen = match form.asked.as_str() {
+        "" => Some(mine.registration.asked_at),
+        asked => asked.parse().ok().map(Timestamp::from_micros),
+    };
     join::resend(&app, &mine.registration, seen, &visitor)
         .await
         .map_err(|error| mine.refusal(&app, &visitor, error))?;
