@@ -25,7 +25,8 @@ pub(super) async fn serve(config: Config) -> Result<(), CommandError> {
     let traces = config.otlp_endpoint.as_ref().map(Traces::start).transpose()?;
     let log = log::start(config.log_format, traces.as_ref());
     if config.is_plain_http() {
-        tracing::warn!("{}", super::PLAIN_HTTP);
+        // Loud: also where only errors are logged.
+        tracing::error!("{}", super::PLAIN_HTTP);
     }
     let mailer = super::mailer(&config)?;
     // First the port, so that a start that cannot listen leaves nothing behind.

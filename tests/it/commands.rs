@@ -203,6 +203,13 @@ async fn settings_are_shown_without_their_secrets() {
 }
 
 #[tokio::test]
+async fn plain_http_off_loopback_is_said_also_where_only_errors_are_logged() {
+    let place = Place::new().with("VESTIBULE_PUBLIC_URL", "http://id.acme.com").with("RUST_LOG", "error");
+    let mut server = place.begin_to_serve();
+    server.says("PLAIN HTTP").await;
+}
+
+#[tokio::test]
 async fn a_settings_file_with_a_password_that_everybody_may_read_is_refused() {
     let place = Place::new();
     let file = place.path("settings.toml");

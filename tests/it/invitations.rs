@@ -26,6 +26,7 @@ async fn of_many_the_good_go_out_and_each_line_says_what_became_of_it() {
     users::deactivate(&app.app, &Authority::command_line(organization(&app).await), eve).await.unwrap();
     invite(&mut acme.manager, "emil@partner.example", "member").await;
     app.deliver().await;
+    app.advance(MINUTE);
 
     let list = "dora@acme.com, emil@partner.example;BOB@acme.com\neve@acme.com Dora@ACME.com\t not@an@address";
     let page = invite(&mut acme.manager, list, "member").await;
@@ -93,8 +94,10 @@ async fn inviting_again_renews_and_the_old_link_is_dead() {
     let mut acme = app.acme().await;
     invite(&mut acme.manager, "ada@acme.com", "member").await;
     let first = app.mail_to("ada@acme.com").await.link();
+    app.advance(MINUTE);
     invite(&mut acme.manager, "ADA@acme.com", "member").await;
     let second = app.mail_to("ada@acme.com").await.link();
+    app.advance(MINUTE);
     assert!(act(&mut acme.manager, "ada@acme.com", "/resend").await.says("The invitation is sent again"));
     let third = app.mail_to("ada@acme.com").await.link();
 
@@ -271,6 +274,7 @@ async fn mail_that_a_manager_causes_has_its_own_limit() {
     for _ in 0..5 {
         invite(&mut acme.manager, "ada@acme.com", "member").await;
         app.deliver().await;
+        app.advance(MINUTE);
     }
     let link = app.mail_to("ada@acme.com").await.link();
     assert!(invite(&mut acme.manager, "ada@acme.com bob@acme.com", "member").await.says("ada@acme.com Too much mail"));

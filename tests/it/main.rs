@@ -27,6 +27,7 @@ mod mail;
 mod many;
 mod operate;
 mod plans;
+mod presses;
 mod promises;
 mod races;
 mod refusals;

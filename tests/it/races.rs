@@ -42,7 +42,7 @@ async fn a_hundred_set_ups_at_once_make_exactly_one_manager() {
     assert_eq!(count(&app, "select count(*) from organizations").await, 1);
     assert_eq!(count(&app, "select count(*) from users").await, 1);
     let late = app.browser().get(addresses[0].strip_prefix(crate::support::ORIGIN).unwrap()).await;
-    assert_eq!(late.status, 404);
+    assert_eq!(late.status, 410);
     assert!(vestibule::features::set_up::address_for_this_start(&app.app).await.unwrap().is_none());
 }
 

@@ -36,7 +36,7 @@ async fn every_start_prints_a_fresh_set_up_address_until_there_is_an_organizatio
     let mut server = place.serve().await;
     assert_ne!(server.set_up_address().await, first);
     server.acme().await;
-    assert_eq!(server.browser().get(&first).await.unwrap().status, 404, "an older address ends with set-up too");
+    assert_eq!(server.browser().get(&first).await.unwrap().status, 410, "an older address ends with set-up too");
     server.stop().await;
 
     let server = place.serve().await;
@@ -49,7 +49,7 @@ async fn an_organization_from_the_command_line_ends_set_up_while_the_server_runs
     let mut server = place.serve().await;
     let set_up = server.set_up_address().await;
     place.ask(&["org", "create", "--name", "Acme", "--slug", "acme", "--manager", "mia@acme.com"]).await;
-    assert_eq!(server.browser().get(&set_up).await.unwrap().status, 404);
+    assert_eq!(server.browser().get(&set_up).await.unwrap().status, 410);
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn a_hundred_set_ups_at_once_make_one_organization_and_one_manager() {
     }
     let answers = within("a hundred answers", posts.join_all()).await;
     assert_eq!(answers.iter().filter(|status| **status == 303).count(), 1, "{answers:?}");
-    assert!(answers.iter().all(|status| matches!(status, 303 | 404 | 503)), "{answers:?}");
+    assert!(answers.iter().all(|status| matches!(status, 303 | 410 | 503)), "{answers:?}");
 
     let organizations = place.ask(&["org", "list", "--json"]).await;
     assert_eq!(organizations.lines().count(), 1, "{organizations}");
@@ -129,7 +129,7 @@ async fn a_hundred_set_ups_at_once_make_one_organization_and_one_manager() {
     let users = place.ask(&["user", "list", "--json", "--org", organization["slug"].as_str().unwrap()]).await;
     assert_eq!(users.lines().count(), 1, "{users}");
     assert!(users.contains("\"role\":\"manager\""));
-    assert_eq!(server.browser().get(&set_up).await.unwrap().status, 404);
+    assert_eq!(server.browser().get(&set_up).await.unwrap().status, 410);
     assert_eq!(server.browser().get("/setup").await.unwrap().status, 404);
 }
 

@@ -40,6 +40,9 @@ pub(super) async fn begin(
     must_be_password(app, member, current_password).await?;
     let mut tx = app.db.write().await?;
     let user = own_user(&mut tx, member).await?;
+    if address_changes::has_just_begun(&mut tx, user.organization_id, user.id, new).await? {
+        return Ok(());
+    }
     if let Err(too_many) = limits::count(app, &mut tx, Limit::AddressChange, &[user.id.uuid().as_bytes()]).await? {
         tx.commit().await?;
         return Err(AccountError::TooMany(too_many));

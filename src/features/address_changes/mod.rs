@@ -43,6 +43,19 @@ impl AddressChange {
     }
 }
 
+/// Whether the same form has begun the change to this address a moment ago.
+pub async fn has_just_begun(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    user: UserId,
+    new: &EmailAddress,
+) -> Result<bool, Fault> {
+    let newest = newest_of(&mut *tx, organization, user).await?;
+    Ok(newest.is_some_and(|change| {
+        change.ended_at.is_none() && change.new_email == *new && tx.now < change.created_at + outbox::JUST_NOW
+    }))
+}
+
 /// Begins a change, in the place of whichever the user has begun before.
 pub async fn begin(
     tx: &mut Tx,

@@ -2,7 +2,7 @@ use super::{ChangeEnd, KEPT};
 use crate::{
     platform::{
         Fault,
-        db::{CLEANED_AT_ONCE, Db, FromRow, Target, Tx, query},
+        db::{CLEANED_AT_ONCE, FromRow, Target, Tx, query},
     },
     values::{AddressChangeId, EmailAddress, OrganizationId, Timestamp, UserId, kinds},
 };
@@ -64,7 +64,11 @@ pub async fn find<'a>(
 }
 
 /// The change that a user began last.
-pub async fn newest_of(db: &Db, organization: OrganizationId, user: UserId) -> Result<Option<AddressChange>, Fault> {
+pub async fn newest_of<'a>(
+    on: impl Into<Target<'a>>,
+    organization: OrganizationId,
+    user: UserId,
+) -> Result<Option<AddressChange>, Fault> {
     query(
         "select id, organization_id, user_id, old_email, new_email, created_at, ended_at
            from address_changes where organization_id = $1 and user_id = $2
@@ -72,7 +76,7 @@ pub async fn newest_of(db: &Db, organization: OrganizationId, user: UserId) -> R
     )
     .bind(organization)
     .bind(user)
-    .optional(db)
+    .optional(on)
     .await
 }
 

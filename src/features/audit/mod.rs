@@ -56,14 +56,14 @@ crate::words! {
         SignedOut = "session.ended",
         /// A user ended other sessions of their own.
         SessionsEnded = "session.others_ended",
-        /// A sign-in of a user failed.
-        SignInFailed = "session.refused",
         /// Identity Configuration was saved.
         SettingsSaved = "settings.saved",
         /// The invite link was replaced.
         LinkReplaced = "link.replaced",
         /// A registration began.
         RegistrationBegun = "registration.begun",
+        /// Another message with a link and a code was asked for.
+        ConfirmationAsked = "registration.mail_asked",
         /// A confirmation code was accepted.
         RegistrationConfirmed = "registration.confirmed",
         /// A registration ended without a user.

@@ -23,11 +23,10 @@ use crate::{
     platform::{
         App, Fault,
         db::{Target, Tx},
-        limits::{self, Limit},
-        mail::{Cause, Kind, outbox},
+        mail::{Cause, Kind, managers, outbox},
         tokens::{self, NewToken, Purpose},
     },
-    values::{EmailAddress, InvitationId, UserId},
+    values::{EmailAddress, InvitationId, Timestamp, UserId},
 };
 
 /// Invites one address, or renews its pending invitation. The answer says what happened.
@@ -55,24 +54,48 @@ async fn invite_in(
     if let Some(user) = users::by_address(&mut *tx, by.organization, address).await? {
         return Ok(Invited::AlreadyUser { active: user.is_active() });
     }
+    if let Some(pending) = store::find_pending(tx, by.organization, address).await? {
+        // The same form a moment ago has done it.
+        if pending.role == role && pending.invited_by == manager && pending.was_sent_just_now(tx.now) {
+            return Ok(if pending.was_renewed() { Invited::AgainInvited } else { Invited::Invited });
+        }
+        return send_again(app, tx, by, (manager, role), &pending).await;
+    }
     if too_much_mail(app, tx, manager, address).await? {
         return Ok(Invited::TooMuchMail);
     }
-    let pending = store::find_pending(tx, by.organization, address).await?;
-    let (invitation, kind, outcome) = match pending {
-        Some(pending) => {
-            store::renew(tx, pending.id, role, manager);
-            (pending, EventKind::InvitationRenewed, Invited::AgainInvited)
-        }
-        None => {
-            (store::insert(tx, by.organization, address, role, manager).await?, EventKind::Invited, Invited::Invited)
-        }
-    };
+    let invitation = store::insert(tx, by.organization, address, role, manager).await?;
     send(app, tx, &invitation, manager).await?;
-    audit::name(tx, by.organization, invitation.id.subject(), address.as_str());
+    record(tx, by, EventKind::Invited, &invitation, role);
+    Ok(Invited::Invited)
+}
+
+/// Renews a pending invitation: it is sent again, and the old token dies.
+async fn send_again(
+    app: &App,
+    tx: &mut Tx,
+    by: &Authority,
+    (manager, role): (Option<UserId>, Role),
+    pending: &Invitation,
+) -> Result<Invited, Fault> {
+    if too_much_mail(app, tx, manager, &pending.email).await? {
+        return Ok(Invited::TooMuchMail);
+    }
+    store::renew(tx, pending, role, manager);
+    send(app, tx, pending, manager).await?;
+    record(tx, by, EventKind::InvitationRenewed, pending, role);
+    Ok(Invited::AgainInvited)
+}
+
+async fn too_much_mail(app: &App, tx: &mut Tx, manager: Option<UserId>, address: &EmailAddress) -> Result<bool, Fault> {
+    let Some(manager) = manager else { return Ok(false) };
+    Ok(managers::count(app, tx, manager, address).await?.is_err())
+}
+
+fn record(tx: &mut Tx, by: &Authority, kind: EventKind, invitation: &Invitation, role: Role) {
+    audit::name(tx, by.organization, invitation.id.subject(), invitation.email.as_str());
     let details = serde_json::json!({ "role": role.as_str() });
     audit::record(tx, by.organization, &by.actor, Happened::to(kind, invitation.id).with(details));
-    Ok(outcome)
 }
 
 /// Invites many: an answer for each line, and the good go out. An address that stands twice is invited once.
@@ -96,13 +119,6 @@ pub async fn invite_all(
     Ok(outcomes)
 }
 
-/// Mail that a manager causes has its own limit, per manager and address.
-async fn too_much_mail(app: &App, tx: &mut Tx, manager: Option<UserId>, address: &EmailAddress) -> Result<bool, Fault> {
-    let Some(manager) = manager else { return Ok(false) };
-    let key = address.counting_key();
-    Ok(limits::count(app, tx, Limit::ManagerMail, &[manager.uuid().as_bytes(), key.as_bytes()]).await?.is_err())
-}
-
 async fn send(app: &App, tx: &mut Tx, invitation: &Invitation, manager: Option<UserId>) -> Result<(), Fault> {
     outbox::drop_about(tx, invitation.id.subject());
     tokens::end_all(tx, Purpose::Invitation, invitation.id.subject());
@@ -124,13 +140,24 @@ async fn send(app: &App, tx: &mut Tx, invitation: &Invitation, manager: Option<U
     Ok(())
 }
 
-/// Sends a pending invitation again; the old token dies. `None` when it is not pending any more.
-pub async fn resend(app: &App, by: &Authority, manager: UserId, id: InvitationId) -> Result<Option<Invited>, Fault> {
+/// Sends a pending invitation again; the old token dies. `seen` is when the page that asks for it says that it was sent last: of one
+/// page's button, however often it is pressed, one message comes. `None` when it is not pending any more.
+pub async fn resend(
+    app: &App,
+    by: &Authority,
+    manager: UserId,
+    id: InvitationId,
+    seen: Option<Timestamp>,
+) -> Result<Option<Invited>, Fault> {
     let mut tx = app.db.write().await?;
     organizations::lock(&mut tx, by.organization).await?.ok_or(Fault::Data("an organization is gone"))?;
     // Behind the lock: one that was revoked in the meantime is not made again.
     let Some(invitation) = open_in(&mut tx, by.organization, id).await? else { return Ok(None) };
-    let invited = invite_in(app, &mut tx, by, (Some(manager), &invitation.email, invitation.role)).await?;
+    // What a page says is compared here and goes no further.
+    if seen != Some(invitation.renewed_at) {
+        return Ok(Some(Invited::AgainInvited));
+    }
+    let invited = send_again(app, &mut tx, by, (Some(manager), invitation.role), &invitation).await?;
     tx.commit().await?;
     Ok(Some(invited))
 }

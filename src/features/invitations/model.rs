@@ -1,6 +1,9 @@
 use crate::{
     features::users::Role,
-    platform::{db::FromRow, mail::State},
+    platform::{
+        db::FromRow,
+        mail::{State, outbox::JUST_NOW},
+    },
     values::{EmailAddress, Invalid, InvitationId, MessageId, OrganizationId, Timestamp, UserId},
 };
 
@@ -27,6 +30,12 @@ pub struct Invitation {
     pub role: Role,
     /// The manager who made or renewed it; nobody where it came from the command line.
     pub invited_by: Option<UserId>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was sent last.
+    pub renewed_at: Timestamp,
+    /// When its message was refused for good.
+    pub mail_failed_at: Option<Timestamp>,
     /// How it ended, if it did.
     pub ended_why: Option<InvitationEnd>,
 }
@@ -35,6 +44,16 @@ impl Invitation {
     /// Whether it waits to be accepted.
     pub const fn is_open(&self) -> bool {
         self.ended_why.is_none()
+    }
+
+    /// Whether it was sent a moment ago, and may have arrived.
+    pub fn was_sent_just_now(&self, now: Timestamp) -> bool {
+        now < self.renewed_at + JUST_NOW && self.mail_failed_at.is_none()
+    }
+
+    /// Whether it was sent more than once.
+    pub fn was_renewed(&self) -> bool {
+        self.renewed_at > self.created_at
     }
 }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::{Invitation, InvitationEnd, Listed};
 use crate::{
     features::users::{Role, User},
@@ -12,7 +14,7 @@ use crate::{
 /// The columns of an invitation.
 macro_rules! columns {
     () => {
-        "id, organization_id, email, role, invited_by, ended_why"
+        "id, organization_id, email, role, invited_by, created_at, renewed_at, mail_failed_at, ended_why"
     };
 }
 
@@ -79,13 +81,14 @@ pub async fn pending_for<'a>(
     .await
 }
 
-pub(super) fn renew(tx: &mut Tx, id: InvitationId, role: Role, by: Option<UserId>) {
-    let now = tx.now;
+pub(super) fn renew(tx: &mut Tx, pending: &Invitation, role: Role, by: Option<UserId>) {
+    // Later than before, so that a page that was shown before can be told from one that was shown after.
+    let now = tx.now.max(pending.renewed_at + Duration::from_micros(1));
     query("update invitations set role = $1, invited_by = $2, renewed_at = $3, mail_failed_at = null where id = $4")
         .bind(role)
         .bind(by)
         .bind(now)
-        .bind(id)
+        .bind(pending.id)
         .later(tx);
 }
 

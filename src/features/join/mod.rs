@@ -175,7 +175,7 @@ async fn begin_in(
             return Ok(open.id);
         }
         store::mark_asked(tx, open.id);
-        send(app, tx, &open).await?;
+        send_again(app, tx, &open, visitor).await?;
         return Ok(open.id);
     }
     let registration = store::insert(tx, link, begin).await?;
@@ -192,6 +192,12 @@ async fn begin_in(
 /// Beyond two thousand in ten minutes a link answers slowly, and still answers everybody.
 async fn slow_down() {
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+}
+
+async fn send_again(app: &App, tx: &mut Tx, registration: &Registration, visitor: &Visitor) -> Result<(), Fault> {
+    let happened = Happened::to(EventKind::ConfirmationAsked, registration.id);
+    audit::record(tx, registration.organization_id, &Actor::visitor(visitor), happened);
+    send(app, tx, registration).await
 }
 
 /// Writes the message that proves the mailbox, within the address's budget.
@@ -247,7 +253,7 @@ pub async fn resend(
     admission::admit(&mut tx, registration.organization_id, &registration.email).await?.admitted()?;
     // What a page says is compared here and goes no further.
     if seen == Some(registration.asked_at) && store::ask_again(&mut tx, registration).await? {
-        send(app, &mut tx, registration).await?;
+        send_again(app, &mut tx, registration, visitor).await?;
     }
     Ok(tx.commit().await?)
 }

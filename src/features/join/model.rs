@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::JoinError;
 use crate::{
-    platform::db::FromRow,
+    platform::{db::FromRow, mail::outbox::JUST_NOW},
     values::{EmailAddress, LinkCodeId, LinkId, OrganizationId, RegistrationId, Timestamp, UserId},
 };
 
@@ -42,8 +42,6 @@ crate::words! {
 pub const LIFETIME: Duration = Duration::from_hours(168);
 /// After a right code the details page stands this long.
 pub const DETAILS: Duration = Duration::from_hours(1);
-/// The same form from the same browser within this time is the same registration and sends nothing new.
-const JUST_NOW: Duration = Duration::from_mins(1);
 
 /// An attempt to join that is not a user yet.
 #[derive(Debug, Clone, FromRow)]
@@ -97,7 +95,7 @@ impl Registration {
         self.confirmed_until.is_some_and(|end| now < end)
     }
 
-    /// Whether the same form was sent a moment ago.
+    /// Whether the same form was sent a moment ago: the same registration, which sends nothing new.
     pub fn was_asked_just_now(&self, now: Timestamp) -> bool {
         now < self.asked_at + JUST_NOW
     }

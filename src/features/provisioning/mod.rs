@@ -11,10 +11,14 @@ use super::{
 use crate::{
     platform::{
         App, Fault,
-        db::Tx,
-        limits::{self, Limit, TooMany},
+        limits::TooMany,
+        mail::{
+            Kind,
+            managers::{self, Another},
+            outbox,
+        },
     },
-    values::{EmailAddress, FullName, UserId},
+    values::{EmailAddress, FullName, Timestamp, UserId},
 };
 
 /// The user that a manager makes.
@@ -25,6 +29,17 @@ pub struct Asked {
     pub full_name: Option<FullName>,
     /// What they may do.
     pub role: Role,
+}
+
+impl Asked {
+    /// Whether the same form has made this user a moment ago.
+    fn has_just_made(&self, user: &User, now: Timestamp) -> bool {
+        let name = self.full_name.as_ref();
+        user.came_by == CameBy::Manager
+            && now < user.created_at + outbox::JUST_NOW
+            && user.role == self.role
+            && name.is_none_or(|name| *name == user.full_name)
+    }
 }
 
 /// What became of it.
@@ -43,10 +58,16 @@ pub enum Created {
 pub async fn create(app: &App, by: &Authority, manager: Option<UserId>, asked: Asked) -> Result<Created, Fault> {
     let mut tx = app.db.write().await?;
     organizations::lock(&mut tx, by.organization).await?.ok_or(Fault::Data("an organization is gone"))?;
-    if users::by_address(&mut tx, by.organization, &asked.email).await?.is_some() {
-        return Ok(Created::Taken);
+    if let Some(user) = users::by_address(&mut tx, by.organization, &asked.email).await? {
+        return Ok(if manager.is_some() && asked.has_just_made(&user, tx.now) {
+            Created::User(Box::new(user))
+        } else {
+            Created::Taken
+        });
     }
-    if let Err(too_many) = count_mail(app, &mut tx, manager, &asked.email).await? {
+    if let Some(manager) = manager
+        && let Err(too_many) = managers::count(app, &mut tx, manager, &asked.email).await?
+    {
         tx.commit().await?;
         return Ok(Created::TooMuchMail(too_many));
     }
@@ -66,18 +87,6 @@ pub async fn create(app: &App, by: &Authority, manager: Option<UserId>, asked: A
     sign_in::write_first_password(app, &mut tx, &user, manager).await?;
     tx.commit().await?;
     Ok(Created::User(Box::new(user)))
-}
-
-/// Mail that a manager causes has its own limit, per manager and address.
-async fn count_mail(
-    app: &App,
-    tx: &mut Tx,
-    manager: Option<UserId>,
-    address: &EmailAddress,
-) -> Result<Result<(), TooMany>, Fault> {
-    let Some(manager) = manager else { return Ok(Ok(())) };
-    let key = address.counting_key();
-    limits::count(app, tx, Limit::ManagerMail, &[manager.uuid().as_bytes(), key.as_bytes()]).await
 }
 
 /// Why the first message was not sent again.
@@ -106,13 +115,13 @@ pub async fn send_first_password_again(
         .await?
         .filter(|user| user.is_active() && !user.has_password)
         .ok_or(SendAgainError::NotNeeded)?;
-    if let Err(too_many) = count_mail(app, &mut tx, Some(manager), &user.email).await? {
-        tx.commit().await?;
-        return Err(SendAgainError::TooMany(too_many));
+    let another = managers::another(app, &mut tx, manager, &user.email, (Kind::FirstPassword, id.subject())).await?;
+    if another == Another::Write {
+        sign_in::write_first_password(app, &mut tx, &user, Some(manager)).await?;
+        record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::RecoveryAsked, id));
     }
-    sign_in::write_first_password(app, &mut tx, &user, Some(manager)).await?;
-    record(&mut tx, by.organization, &by.actor, Happened::to(EventKind::RecoveryAsked, id));
-    Ok(tx.commit().await?)
+    tx.commit().await?;
+    if let Another::TooMany(too_many) = another { Err(SendAgainError::TooMany(too_many)) } else { Ok(()) }
 }
 
 /// Deletes a user with everything that is kept of the address. Unless `may_return`, the address may not register

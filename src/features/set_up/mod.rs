@@ -27,8 +27,11 @@ pub use web::routes;
 /// Why set-up did not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum SetUpError {
-    /// No such token, or it is used up or too old, or there is an organization already.
-    #[error("no set-up")]
+    /// No such token.
+    #[error("unknown")]
+    Unknown,
+    /// It is used up or too old, or there is an organization already.
+    #[error("set-up over")]
     Over,
     /// The slug is taken.
     #[error("slug taken")]
@@ -55,9 +58,8 @@ pub async fn address_for_this_start(app: &App) -> Result<Option<String>, Fault> 
 
 /// Whether this token may set the server up. Changes nothing.
 async fn look(app: &App, token: &Digest) -> Result<(), SetUpError> {
-    let found: Option<Token> = tokens::find(&app.db, Purpose::SetUp, token).await?;
-    let open = found.is_some_and(|token| token.is_open(app.db.now()));
-    if open && !organizations::any(&app.db).await? { Ok(()) } else { Err(SetUpError::Over) }
+    let found: Token = tokens::find(&app.db, Purpose::SetUp, token).await?.ok_or(SetUpError::Unknown)?;
+    if found.is_open(app.db.now()) && !organizations::any(&app.db).await? { Ok(()) } else { Err(SetUpError::Over) }
 }
 
 /// What the set-up page asks for.

@@ -90,32 +90,33 @@ async fn show(
     Query(query): Query<Token>,
 ) -> Result<Response, PageError> {
     if let Some(typed) = query.token {
-        let Ok(token) = typed.parse::<Secret>() else { return Err(over(&app, &visitor)) };
+        let Ok(token) = typed.parse::<Secret>() else { return Err(unknown(&app, &visitor)) };
         super::look(&app, &token.digest()).await.map_err(|error| refusal(&app, &visitor, error))?;
         let mut response = go("/setup");
         response.headers_mut().append(header::SET_COOKIE, Cookie::SetUp.set(&app.config, &token));
         return Ok(response);
     }
-    let Some(token) = Cookie::SetUp.read(&app.config, &headers) else { return Err(over_page()) };
+    let Some(token) = Cookie::SetUp.read(&app.config, &headers) else { return Err(over_page(StatusCode::NOT_FOUND)) };
     super::look(&app, &token.digest()).await.map_err(|error| refusal(&app, &visitor, error))?;
     page(StatusCode::OK, &SetUpPage { form: &SetUpForm::default(), errors: Errors::default() })
 }
 
-fn over_page() -> PageError {
-    PageError::page(StatusCode::NOT_FOUND, &OverPage)
+fn over_page(status: StatusCode) -> PageError {
+    PageError::page(status, &OverPage)
 }
 
 /// An unknown token costs whoever guesses.
-fn over(app: &App, visitor: &Visitor) -> PageError {
+fn unknown(app: &App, visitor: &Visitor) -> PageError {
     match app.tallies.unknown.count(&visitor.source(), app.db.now()) {
-        Ok(()) => over_page(),
+        Ok(()) => over_page(StatusCode::NOT_FOUND),
         Err(too_many) => PageError::TooMany(too_many),
     }
 }
 
 fn refusal(app: &App, visitor: &Visitor, error: SetUpError) -> PageError {
     match error {
-        SetUpError::Over | SetUpError::SlugTaken => over(app, visitor),
+        SetUpError::Unknown => unknown(app, visitor),
+        SetUpError::Over | SetUpError::SlugTaken => over_page(StatusCode::GONE),
         SetUpError::Hash(error) => error.into(),
         SetUpError::Fault(fault) => fault.into(),
     }
@@ -127,7 +128,7 @@ async fn send(
     headers: HeaderMap,
     Form(form): Form<SetUpForm>,
 ) -> Result<Response, PageError> {
-    let Some(token) = Cookie::SetUp.read(&app.config, &headers) else { return Err(over_page()) };
+    let Some(token) = Cookie::SetUp.read(&app.config, &headers) else { return Err(over_page(StatusCode::NOT_FOUND)) };
     super::look(&app, &token.digest()).await.map_err(|error| refusal(&app, &visitor, error))?;
     let again = |status, errors| page(status, &SetUpPage { form: &form, errors });
     let asked = match form.parse() {

@@ -120,11 +120,11 @@ fn about_what(event: &Event, mail: Option<MailKind>) -> Option<What> {
         | EventKind::SignedIn
         | EventKind::SignedOut
         | EventKind::SessionsEnded
-        | EventKind::SignInFailed
         | EventKind::TestMessageSent => Some(What::User),
-        EventKind::RegistrationBegun | EventKind::RegistrationConfirmed | EventKind::RegistrationEnded => {
-            Some(What::Registration)
-        }
+        EventKind::RegistrationBegun
+        | EventKind::ConfirmationAsked
+        | EventKind::RegistrationConfirmed
+        | EventKind::RegistrationEnded => Some(What::Registration),
         EventKind::Invited
         | EventKind::InvitationRenewed
         | EventKind::InvitationRevoked

@@ -140,6 +140,8 @@ impl InviteForm {
 #[serde(default)]
 struct AgainForm {
     current_password: String,
+    /// When the invitation was sent last, as the page knew it.
+    sent: String,
 }
 
 async fn show(State(app): State<App>, manager: Manager, Query(asked): Query<Asked>) -> Result<Response, PageError> {
@@ -226,7 +228,11 @@ async fn resend(
             InviteForm { emails: invitation.email.to_string(), role: "manager".to_owned(), ..Default::default() };
         return again(&app, &manager, &form, Errors::one("current_password", why)).await;
     }
-    Ok(back(match invitations::resend(&app, &manager.authority(), manager.user, invitation.id).await? {
+    let seen = match form.sent.as_str() {
+        "" => Some(invitation.renewed_at),
+        sent => sent.parse().ok().map(Timestamp::from_micros),
+    };
+    Ok(back(match invitations::resend(&app, &manager.authority(), manager.user, invitation.id, seen).await? {
         Some(Invited::Invited | Invited::AgainInvited) => "resent",
         Some(Invited::TooMuchMail) => "too-much-mail",
         Some(Invited::AlreadyUser { .. }) => "already-user",

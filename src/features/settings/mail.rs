@@ -19,9 +19,9 @@ use crate::{
     },
     platform::{
         App, Fault,
-        limits::{self, Limit},
         mail::{
             Cause, Kind, Mail, State as MailState, compose,
+            managers::{self, Another},
             outbox::{self, Filter, Message, NewMessage},
         },
         web::{
@@ -109,12 +109,17 @@ async fn test(State(app): State<App>, manager: Manager) -> Result<Response, Page
 
 async fn write_test(app: &App, manager: &Manager) -> Result<MessageId, PageError> {
     let mut tx = app.db.write().await?;
-    let key = manager.email.counting_key();
-    let counted =
-        limits::count(app, &mut tx, Limit::ManagerMail, &[manager.user.uuid().as_bytes(), key.as_bytes()]).await?;
-    if let Err(too_many) = counted {
-        tx.commit().await?;
-        return Err(too_many.into());
+    let about = (Kind::Test, manager.user.subject());
+    match managers::another(app, &mut tx, manager.user, &manager.email, about).await? {
+        Another::Write => {}
+        Another::Written(id) => {
+            tx.commit().await?;
+            return Ok(id);
+        }
+        Another::TooMany(too_many) => {
+            tx.commit().await?;
+            return Err(too_many.into());
+        }
     }
     let message = NewMessage {
         organization: manager.organization,

@@ -13,6 +13,7 @@ use crate::{
         App, Fault,
         db::Tx,
         hashing::HashError,
+        limits::{self, Limit},
         mail::{Cause, Kind, outbox},
         tokens::{self, NewToken, Purpose},
         web::Visitor,
@@ -70,6 +71,11 @@ pub async fn work_off(app: &App) -> Result<(), Fault> {
 
 async fn answer(app: &App, tx: &mut Tx, request: &RecoveryRequest) -> Result<(), Fault> {
     let organization = request.organization_id;
+    let identity = request.email.identity();
+    let of: [&[u8]; 2] = [&organization.uuid().into_bytes(), identity.as_bytes()];
+    if limits::count(app, tx, Limit::SameRecovery, &of).await?.is_err() {
+        return Ok(());
+    }
     let Some(user) = users::by_address(&mut *tx, organization, &request.email).await? else {
         outbox::count_only(app, tx, organization, &request.email).await?;
         audit::count_refused(tx, organization, Refused::Recovery);

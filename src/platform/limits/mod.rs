@@ -15,7 +15,7 @@ use super::{
     db::{CLEANED_AT_ONCE, FromRow, Target, Tx, query},
     keys::Purpose,
 };
-use crate::values::{DAY, HOUR, Timestamp};
+use crate::values::{DAY, HOUR, MINUTE, Timestamp};
 
 pub use tallies::{Funnel, Tallies};
 
@@ -36,6 +36,8 @@ pub enum Limit {
     ManagerMail,
     /// Unknown codes and tokens from one source.
     Unknown,
+    /// Requests for a new password for one address: the same form a moment ago is the same request.
+    SameRecovery,
     /// Changes of address that one user begins: each sends mail to an address of their choice.
     AddressChange,
 }
@@ -50,6 +52,7 @@ impl Limit {
             Self::WrongPasswordBySource => b"password/source",
             Self::ManagerMail => b"mail/manager",
             Self::Unknown => b"unknown/source",
+            Self::SameRecovery => b"recovery/address",
             Self::AddressChange => b"address/user",
         }
     }
@@ -63,6 +66,7 @@ impl Limit {
             Self::WrongCodeByOrganization => 500,
             Self::WrongPasswordBySource => 100,
             Self::ManagerMail | Self::AddressChange => 5,
+            Self::SameRecovery => 1,
         }
     }
 
@@ -75,6 +79,7 @@ impl Limit {
             | Self::Unknown
             | Self::AddressChange => HOUR,
             Self::WrongCodeByOrganization => DAY,
+            Self::SameRecovery => MINUTE,
         }
     }
 }

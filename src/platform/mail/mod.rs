@@ -5,6 +5,7 @@
 
 mod budget;
 pub mod delivery;
+pub mod managers;
 pub mod outbox;
 pub mod smtp;
 

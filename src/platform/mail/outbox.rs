@@ -15,6 +15,8 @@ use crate::{
     values::{EmailAddress, MessageId, OrganizationId, SubjectId, Timestamp, UserId},
 };
 
+/// One form or button that is sent again within this time is the same one: it writes one message.
+pub const JUST_NOW: Duration = Duration::from_mins(1);
 /// How long ended messages are shown in the portal.
 const KEPT: Duration = Duration::from_hours(30 * 24);
 /// How long messages that never left are kept: their addresses may belong to nobody here.
@@ -104,6 +106,22 @@ pub async fn write(app: &App, tx: &mut Tx, new: NewMessage) -> Result<MessageId,
         tx.wakes_the_worker();
     }
     Ok(id)
+}
+
+/// The message that the same button wrote about the same subject a moment ago, unless it has come to nothing.
+pub async fn written_just_now(tx: &mut Tx, (kind, subject): (Kind, SubjectId)) -> Result<Option<MessageId>, Fault> {
+    let a_moment_ago = tx.now - JUST_NOW;
+    let written: Option<(MessageId,)> = query(
+        "select id from messages
+          where subject_id = $1 and kind = $2 and created_at > $3 and state in ('waiting', 'delivered', 'handed over')
+          order by created_at desc limit 1",
+    )
+    .bind(subject)
+    .bind(kind)
+    .bind(a_moment_ago)
+    .optional(tx)
+    .await?;
+    Ok(written.map(|(id,)| id))
 }
 
 /// An anonymous request that sends nothing takes the address's budget all the same: it tells nobody anything.
