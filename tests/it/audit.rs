@@ -87,7 +87,7 @@ async fn each_step_of_joining_and_signing_in_leaves_its_entry() {
     ada.forwarded_for = None;
     ada.address = "198.51.100.9:4000".parse().unwrap();
     ada.get(&acme.link).await;
-    let mut waiting = None;
+    let waiting;
     let form = [("email", "ada@acme.com")];
     let begun = left_by!(app, mia, waiting = ada.post(&acme.link, &form).await.location);
     assert!(begun.len() == 1 && begun[0].starts_with("Began a registration through the invite link A visitor"));

@@ -124,6 +124,8 @@ async fn the_list_is_asked_again_when_the_user_is_created() {
     let reading = check(&mut acme.manager, "@acme.com", "").await;
     assert!(reading.says("Saving would stop 1 open registration"), "{}", reading.words());
     save(&mut acme.manager, "@acme.com", true).await;
+    let saved = acme.manager.get("/settings/identity").await;
+    assert!(saved.says("The list stops 1 open registration"), "{}", saved.words());
     let page = ada.post(&link, &[("full_name", "Ada"), ("password", PASSWORD)]).await;
     assert_eq!(page.status, 410);
     assert!(page.says("has changed which addresses may register"), "{}", page.words());

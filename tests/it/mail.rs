@@ -170,7 +170,10 @@ async fn messages_are_found_by_address_and_state_and_go_on_page_by_page() {
     assert_eq!((first.rows().len(), second.rows().len()), (50, 9));
     assert_eq!(acme.manager.get(&format!("{PAGE}?state=handed+over")).await.rows().len(), 1);
     assert_eq!(acme.manager.get(&format!("{PAGE}?to=P1")).await.rows().len(), 11);
-    assert!(acme.manager.get(&format!("{PAGE}?to=%25")).await.says("None is like this"));
+    assert_eq!(acme.manager.get(&format!("{PAGE}?to=9%40ACME")).await.rows().len(), 6);
+    for literal in ["%25", "_", "*", "%3F", "%27", "%22", "%5C", "%5B4%5D"] {
+        assert!(acme.manager.get(&format!("{PAGE}?to={literal}")).await.says("None is like this"), "{literal}");
+    }
     assert_eq!(acme.manager.get(&format!("{PAGE}/msg_1")).await.status, 404);
 }
 

@@ -70,7 +70,10 @@ struct IdentityPage<'a> {
 #[template(path = "features/settings/reading.html")]
 struct ReadingPart {
     reading: Reading,
+    /// Open registrations that the form as it stands does not let finish.
     would_stop: i64,
+    /// Whether the form holds something that is not saved.
+    is_unsaved: bool,
 }
 
 #[derive(Template)]
@@ -228,9 +231,11 @@ async fn identity_page<'a>(
 async fn reading_part(app: &App, organization: &Organization, form: &IdentityForm) -> Result<ReadingPart, Fault> {
     let reading = form.reading();
     let list = allowlist(&reading);
+    let saved = IdentityForm::of(organization, &admission::whole(&app.db, organization.id).await?);
     let open = join::count_open_by_domain(&app.db, organization.id).await?;
     let stopped = open.iter().filter(|(domain, _)| !form.is_on() || !list.admits(domain));
-    Ok(ReadingPart { would_stop: stopped.map(|(_, count)| count).sum(), reading })
+    let would_stop = stopped.map(|(_, count)| count).sum();
+    Ok(ReadingPart { would_stop, is_unsaved: form.differs_from(&saved), reading })
 }
 
 /// Users whose domain the saved list does not admit (decision A11).
@@ -257,9 +262,8 @@ async fn check(
         return page(StatusCode::OK, &reading_part(&app, &organization, &form).await?);
     }
     let shown = identity_page(&app, &manager, &organization, &form).await?;
-    let saved = IdentityForm::of(&organization, &admission::whole(&app.db, organization.id).await?);
     let (tried, not_tried) = tried(&form.emails, &allowlist(&shown.reading.reading));
-    page(StatusCode::OK, &IdentityPage { tried, not_tried, returned: form.differs_from(&saved), ..shown })
+    page(StatusCode::OK, &IdentityPage { tried, not_tried, returned: shown.reading.is_unsaved, ..shown })
 }
 
 /// What comes of each address, and how many there are beyond those that are tried at once.

@@ -219,7 +219,7 @@ pub async fn find(db: &Db, organization: OrganizationId, id: MessageId) -> Resul
 pub struct Filter {
     /// In this state.
     pub state: Option<State>,
-    /// To an address that begins like this.
+    /// To an address that has this in it.
     pub to: Option<String>,
     /// The place of the last message of the page before.
     pub before: Option<(Timestamp, MessageId)>,
@@ -237,7 +237,7 @@ pub async fn list(db: &Db, organization: OrganizationId, filter: &Filter, limit:
     )
     .bind(organization)
     .bind(filter.state.map(State::as_str))
-    .bind(filter.to.as_deref().map(beginning))
+    .bind(filter.to.as_deref().map(anywhere))
     .bind(at)
     .bind(id)
     .bind(limit + 1)
@@ -245,9 +245,9 @@ pub async fn list(db: &Db, organization: OrganizationId, filter: &Filter, limit:
     .await
 }
 
-fn beginning(text: &str) -> String {
+fn anywhere(text: &str) -> String {
     let literal = text.to_ascii_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-    format!("{literal}%")
+    format!("%{literal}%")
 }
 
 /// How the newest message about a subject stands, and since when it waits.
