@@ -20,7 +20,7 @@ use vestibule::{
     platform::{
         App,
         config::Written,
-        db::{Db, query},
+        db::{Db, Tx, query},
         hashing::{Hashing, Strength},
         keys::Keys,
         limits::Tallies,
@@ -81,6 +81,13 @@ impl Server {
 
     pub fn start(folder: &Folder) -> Self {
         Self::start_as(folder, Command::new(binary()))
+    }
+
+    /// The same with other settings.
+    pub fn start_with(folder: &Folder, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(binary());
+        command.envs(settings.iter().copied());
+        Self::start_as(folder, command)
     }
 
     /// The same on one processor alone, as a container with a share of the machine has it.
@@ -184,12 +191,17 @@ async fn fill(data_dir: PathBuf, url: Option<String>, people: usize) -> (App, Or
     let made = set_up::create_from_command_line(&app, &name, &slug, manager).await.expect("no fault");
     let (organization, _) = made.expect("a new slug");
     let link = links::path_of_own(&app, organization).await.expect("a link");
+    let ids = add_people(&app, organization, "person", people).await;
+    (app, organization, link, ids)
+}
+
+async fn add_people(app: &App, organization: OrganizationId, called: &str, people: usize) -> Vec<UserId> {
     let password = Password::parse_existing("seven purple herons dance").expect("a password");
     let hash = app.hashing.hash(password, "bench").await.expect("a hash");
     let mut ids = Vec::new();
     let mut tx = app.db.write().await.expect("a write");
     for person in 0..people {
-        let address = format!("person{person}@acme.com").parse().expect("an address");
+        let address = format!("{called}{person}@acme.com").parse().expect("an address");
         let Admission::Admitted(admitted) = decide(&address, &Allowlist::default()) else {
             unreachable!("the list is empty")
         };
@@ -204,14 +216,28 @@ async fn fill(data_dir: PathBuf, url: Option<String>, people: usize) -> (App, Or
             came_by_id: None,
         };
         ids.push(
-            users::create(&app, &mut tx, new, &Actor::server()).await.expect("no fault").expect("a new address").id,
+            users::create(app, &mut tx, new, &Actor::server()).await.expect("no fault").expect("a new address").id,
         );
     }
     tx.commit().await.expect("a commit");
-    (app, organization, link, ids)
+    ids
 }
 
 impl Folder {
+    /// So many more people, whose addresses begin like this and who share the password.
+    pub fn more_people(&self, called: &str, people: usize) {
+        self.runtime.block_on(add_people(&self.app, self.organization, called, people));
+    }
+
+    /// One write beside the server.
+    pub fn write(&self, act: impl AsyncFnOnce(&mut Tx)) {
+        self.runtime.block_on(async {
+            let mut tx = self.app.db.write().await.expect("a write");
+            act(&mut tx).await;
+            tx.commit().await.expect("a commit");
+        });
+    }
+
     /// So many links that set a password, for the people in turn.
     pub fn reset_links(&self, count: usize) -> Vec<String> {
         self.runtime.block_on(async {

@@ -40,8 +40,8 @@ pub(super) fn file_of<'a>(config: &'a Config, act: &str) -> Result<&'a Path, Com
     match &config.database {
         DatabaseUrl::Sqlite(path) => Ok(path),
         DatabaseUrl::Postgres(_) => Err(CommandError::Refused(format!(
-            "{act} works on SQLite. For PostgreSQL use pg_dump and pg_restore, and keep the key file with care \
-             (docs/operating.md, \"Back up and restore\")"
+            "{act} works on SQLite. For PostgreSQL use pg_dump and pg_restore, then vestibule restore --in-place, and keep the key \
+             file with care (docs/operating.md, \"Back up and restore\")"
         ))),
     }
 }

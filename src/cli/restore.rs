@@ -23,8 +23,11 @@ use crate::{
 #[derive(clap::Args)]
 pub(super) struct Restore {
     /// The file that vestibule backup wrote
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "in_place")]
+    file: Option<PathBuf>,
+    /// The database was put back by other means, such as `pg_restore` or a snapshot of the disk: only end what was open then
+    #[arg(long, conflicts_with_all = ["file", "keep_open"], help = "The database was put back by other means, such as pg_restore or a snapshot of the disk: only end what was open then")]
+    in_place: bool,
     /// Leave sessions, links, registrations and waiting mail as they were in the backup; without this they end, so
     /// that nothing that was used or taken back since works again
     #[arg(long)]
@@ -40,9 +43,40 @@ struct Ended {
     messages: u64,
 }
 
+impl Ended {
+    fn object(&self) -> serde_json::Value {
+        json!({
+            "sessions": self.sessions, "links": self.tokens, "registrations": self.registrations, "messages": self.messages,
+        })
+    }
+
+    fn words(&self) -> String {
+        format!(
+            "{} sessions, {} one-time links, {} registrations, {} waiting messages",
+            self.sessions, self.tokens, self.registrations, self.messages
+        )
+    }
+}
+
 pub(super) async fn run(asked: Restore, config: Config, out: Out) -> Result<(), CommandError> {
-    let database = file_of(&config, "restore")?;
-    must_suit(&asked.file, database, &config.key_file).await?;
+    let Some(file) = asked.file else { return end_in_place(config, out).await };
+    put_back_from(&file, asked.keep_open, &config, out).await
+}
+
+/// Ends what was open in a database that is back already.
+async fn end_in_place(config: Config, out: Out) -> Result<(), CommandError> {
+    let _serving = super::lock_for_serving(&config)?;
+    let restored = config.database.to_string();
+    let app = super::open_existing(config).await?;
+    let ended = end(&app.db, false).await?;
+    app.db.close().await;
+    let object = json!({ "restored": restored, "ended": ended.object() });
+    Ok(out.facts(&[("Restored", &restored), ("Ended", &ended.words())], &object)?)
+}
+
+async fn put_back_from(file: &Path, keep_open: bool, config: &Config, out: Out) -> Result<(), CommandError> {
+    let database = file_of(config, "restore FILE")?;
+    must_suit(file, database, &config.key_file).await?;
     super::make_folder(&config.data_dir)?;
     let Some(_serving) = Lock::for_serving(database).map_err(|error| super::cannot_lock(database, &error))? else {
         return Err(CommandError::Refused(format!("a server works on {}. Stop it first", database.display())));
@@ -50,7 +84,7 @@ pub(super) async fn run(asked: Restore, config: Config, out: Out) -> Result<(), 
     let mut new = database.as_os_str().to_owned();
     new.push(".restoring");
     let new = PathBuf::from(new);
-    let outcome = put_back(&asked, database, &new).await;
+    let outcome = put_back((file, keep_open), database, &new).await;
     if outcome.is_err() {
         // What was not put into place is not left lying about.
         for more in ["", "-wal", "-shm", ".migrating"] {
@@ -64,20 +98,10 @@ pub(super) async fn run(asked: Restore, config: Config, out: Out) -> Result<(), 
     let object = json!({
         "restored": database.display().to_string(),
         "replaced": kept,
-        "ended": {
-            "sessions": ended.sessions, "links": ended.tokens,
-            "registrations": ended.registrations, "messages": ended.messages,
-        },
+        "ended": ended.object(),
     });
-    let restored = format!("{} from {}", database.display(), asked.file.display());
-    let words = if asked.keep_open {
-        "nothing: what was open in the backup is open again".to_owned()
-    } else {
-        format!(
-            "{} sessions, {} one-time links, {} registrations, {} waiting messages",
-            ended.sessions, ended.tokens, ended.registrations, ended.messages
-        )
-    };
+    let restored = format!("{} from {}", database.display(), file.display());
+    let words = if keep_open { "nothing: what was open in the backup is open again".to_owned() } else { ended.words() };
     let mut facts = vec![("Restored", restored.as_str()), ("Ended", words.as_str())];
     if let Some(kept) = &kept {
         facts.push(("Replaced", kept));
@@ -115,11 +139,15 @@ async fn must_suit(file: &Path, database: &Path, key_file: &Path) -> Result<(), 
     Ok(())
 }
 
-async fn put_back(asked: &Restore, database: &Path, new: &Path) -> Result<(Option<PathBuf>, Ended), CommandError> {
-    db::write_copy(&asked.file, new, true).await?;
+async fn put_back(
+    (file, keep_open): (&Path, bool),
+    database: &Path,
+    new: &Path,
+) -> Result<(Option<PathBuf>, Ended), CommandError> {
+    db::write_copy(file, new, true).await?;
     let opened = Db::open(&DatabaseUrl::Sqlite(new.to_owned()), Clock::running(), Randomness::System).await?;
     let now = opened.now();
-    let ended = end(&opened, asked.keep_open).await?;
+    let ended = end(&opened, keep_open).await?;
     opened.close().await;
     let kept = db::put_into_place(new, database, now).await?;
     let mut lock = new.as_os_str().to_owned();
@@ -143,7 +171,7 @@ async fn end(restored: &Db, keep_open: bool) -> Result<Ended, CommandError> {
         for organization in &page {
             if !keep_open {
                 ended.registrations +=
-                    join::end_all_open(&mut tx, organization.id, join::EndedWhy::Expired, &actor).await?;
+                    join::end_all_open(&mut tx, organization.id, join::EndedWhy::Restored, &actor).await?;
             }
             let happened =
                 Happened { kind: EventKind::Restored, subject: None, parameters: json!({ "kept_open": keep_open }) };

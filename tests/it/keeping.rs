@@ -1,10 +1,14 @@
 //! What is kept: backups while the server serves, putting one back, copies between databases, the schema.
 
-use std::{collections::BTreeSet, os::unix::fs::PermissionsExt as _};
+use std::{
+    collections::BTreeSet,
+    os::unix::fs::PermissionsExt as _,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use serde_json::Value;
 use vestibule::{
-    platform::db::{DERIVED, DatabaseUrl, Db, TABLES, query},
+    platform::db::{self, CopyError, DERIVED, DatabaseUrl, Db, TABLES, query},
     values::{Clock, Randomness},
 };
 
@@ -69,7 +73,8 @@ async fn a_backup_is_made_while_the_server_serves_and_put_back_without_what_was_
     assert_eq!(server.browser().get(&link).await.unwrap().status, 200, "the invite link stays");
     manager = manager.at(&server);
     assert_ne!(manager.get("/settings/welcome").await.unwrap().status, 200, "sessions ended");
-    assert_eq!(ada.at(&server).get(&waiting).await.unwrap().status, 410, "registrations ended");
+    let ended = ada.at(&server).get(&waiting).await.unwrap();
+    assert!(ended.status == 410 && ended.says("had to go back to an earlier state"), "{}", ended.words());
     let again = server.browser().post(&unused, &[("password", "ten orange herons sleep")]).await.unwrap();
     assert_eq!(again.status, 410, "a used link does not live again");
     let mut manager = sign_in(&server, "mia@acme.com").await;
@@ -77,6 +82,31 @@ async fn a_backup_is_made_while_the_server_serves_and_put_back_without_what_was_
     assert!(audit.says("Restored everything from a backup; everybody was signed out"), "{}", audit.words());
     let users = place.ask(&["user", "list", "--org", "acme"]).await;
     assert!(!users.contains("bob@acme.com"), "what came later is in the file that was replaced");
+}
+
+#[tokio::test]
+async fn what_was_open_ends_in_a_database_that_was_put_back_by_other_means() {
+    let place = Place::new();
+    let mut server = place.serve().await;
+    let (manager, link) = server.acme().await;
+    let unused = recovery_link(&place).await;
+    server.browser().post(&link, &[("email", "ada@acme.com")]).await.unwrap();
+    server.stop().await;
+    assert_refused(&place.run(&["restore", "--in-place", "--keep-open"]).await, "cannot be used with");
+    let ended = objects(&place.ask(&["restore", "--in-place", "--json"]).await).remove(0);
+    assert_eq!(ended["ended"]["registrations"], 1, "{ended}");
+    let server = place.serve().await;
+    assert_ne!(manager.at(&server).get("/settings/welcome").await.unwrap().status, 200, "sessions ended");
+    assert_eq!(server.browser().get(&link).await.unwrap().status, 200, "the invite link stays");
+    let used = server.browser().post(&unused, &[("password", "nine orange herons sleep")]).await.unwrap();
+    assert_eq!(used.status, 410);
+    let audit = sign_in(&server, "mia@acme.com").await.get("/settings/audit").await.unwrap();
+    assert!(audit.says("Restored everything from a backup"), "{}", audit.words());
+    if place.url().file().is_some() {
+        assert_refused(&place.run(&["restore", "--in-place"]).await, "Stop it first");
+    } else {
+        assert_refused(&place.run(&["restore", "kept"]).await, "restore --in-place");
+    }
 }
 
 #[tokio::test]
@@ -279,6 +309,32 @@ async fn a_copy_goes_into_an_empty_database_of_the_same_key_only() {
     assert_refused(&copy(&from, &foreign).await, "has organizations already");
     assert!(!place.path("to.sqlite").exists(), "nothing was made");
     assert!(copy(&from, &to).await.status.success());
+}
+
+#[tokio::test]
+async fn a_copy_never_takes_the_place_of_what_was_set_up_meanwhile() {
+    let (place, other) = (Place::with_a_file(), Place::new());
+    place.ask(&["org", "create", "--name", "Acme", "--slug", "acme", "--manager", "mia@acme.com"]).await;
+    let to = other.clone().with("VESTIBULE_KEY_FILE", place.data().join("key").to_str().unwrap());
+    to.serve().await.stop().await;
+    let asked = AtomicUsize::new(0);
+    let sets_up_meanwhile = |_: &[u8]| {
+        // The second one is asked about the target, after it was looked at.
+        if asked.fetch_add(1, Ordering::Relaxed) == 1 {
+            let making = ["org", "create", "--name", "Other", "--slug", "other", "--manager", "otto@other.com"];
+            std::thread::scope(|scope| scope.spawn(|| block_on(to.ask(&making))).join().unwrap());
+        }
+        true
+    };
+    let copied = db::copy(&place.url(), &to.url(), sets_up_meanwhile).await;
+    assert!(matches!(copied, Err(CopyError::NotEmpty(_))), "{copied:?}");
+    let listed = to.ask(&["org", "list"]).await;
+    assert!(listed.contains("other") && !listed.contains("acme"), "{listed}");
+}
+
+/// On a runtime of its own.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 #[tokio::test]

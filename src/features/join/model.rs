@@ -35,6 +35,8 @@ crate::words! {
         JoinedElsewhere = "joined elsewhere",
         /// Seven days are over.
         Expired = "expired",
+        /// The database was put back from a backup.
+        Restored = "restored",
     }
 }
 

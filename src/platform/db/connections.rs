@@ -155,13 +155,15 @@ pub(super) async fn begin<C: Line>(on: &Connections<C>, word: &'static str) -> R
     .await
 }
 
-/// Whether a server answers, and takes writes (one that only follows another does not).
-pub(super) async fn takes_writes(on: &Connections<PgConnection>) -> Result<bool, sqlx::Error> {
+/// Whether a server answers, and takes writes (one that only follows another does not) of who knows the schema up to `known`.
+pub(super) async fn takes_writes(on: &Connections<PgConnection>, known: i64) -> Result<bool, sqlx::Error> {
     let mut lent = lend(on).await?;
-    let asked = sqlx::query_scalar::<_, String>("select current_setting('transaction_read_only')");
-    let answer = in_time(asked.fetch_one(lent.asking())).await;
+    let asked = sqlx::query_scalar::<_, bool>(
+        "select current_setting('transaction_read_only') = 'off' and not exists (select 1 from server where oldest_schema > $1)",
+    );
+    let answer = in_time(asked.bind(known).fetch_one(lent.asking())).await;
     lent.answered(&answer);
-    Ok(answer? == "off")
+    answer
 }
 
 /// Makes a write last. One that could not be (a full disk) may still stand open: it is undone before the connection is

@@ -106,6 +106,10 @@ pub async fn copy(
     let mut target = Plain::writing(to).await?;
     let failed = |table: &'static str| move |error: sqlx::Error| CopyError::Failed { table, why: open::reason(&error) };
     target.begin_writing().await.map_err(failed("the beginning"))?;
+    // Looked at again, now that nobody else can set anything up.
+    if look_through(&mut target).await.map_err(failed("the beginning"))?.is_in_use {
+        return Err(CopyError::NotEmpty(to.to_string()));
+    }
     // What a first start leaves behind: its row, and the address for setting up.
     for table in TABLES.iter().rev() {
         target.execute(sql(table, Statement::Empty), vec![]).await.map_err(failed(table.name))?;

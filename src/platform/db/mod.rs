@@ -98,16 +98,17 @@ impl Db {
         self.wake.notified().await;
     }
 
-    /// Whether a read is answered and a write could begin, within a second.
+    /// Whether a read is answered and a write could begin, within a second, on a schema that this version may work with: a newer one
+    /// may have migrated while this server ran.
     pub async fn is_ready(&self) -> bool {
         let asked = async {
             match &self.engine {
                 Engine::Sqlite { .. } => {
                     let mut tx = self.write().await?;
-                    let _: (i64,) = query("select cast(1 as bigint)").one(&mut tx).await?;
-                    Ok::<bool, Fault>(true)
+                    let oldest: Option<(i64,)> = query("select oldest_schema from server").optional(&mut tx).await?;
+                    Ok::<bool, Fault>(oldest.is_none_or(|(oldest,)| oldest <= NEWEST))
                 }
-                Engine::Postgres { kept_free, .. } => Ok(connections::takes_writes(kept_free).await?),
+                Engine::Postgres { kept_free, .. } => Ok(connections::takes_writes(kept_free, NEWEST).await?),
             }
         };
         matches!(tokio::time::timeout(QUICKLY, asked).await, Ok(Ok(true)))

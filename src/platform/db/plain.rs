@@ -137,9 +137,13 @@ impl Plain {
         self.say(word).await
     }
 
+    /// Until its end nobody else makes an organization.
     pub(super) async fn begin_writing(&mut self) -> Result<(), sqlx::Error> {
-        let word = if matches!(self, Self::Sqlite(_)) { "begin immediate" } else { "begin" };
-        self.say(word).await
+        let words = match self {
+            Self::Sqlite(_) => "begin immediate",
+            Self::Postgres(_) => "begin; lock table organizations in exclusive mode",
+        };
+        self.say(words).await
     }
 
     /// The rows of a literal.

@@ -168,10 +168,17 @@ async fn a_newer_schema_is_served_if_it_tolerates_this_version_and_else_refused(
         .unwrap();
     tx.commit().await.unwrap();
     assert_eq!(refusal(&place).await, None, "it tolerates every version");
-    place.serve().await.stop().await;
+    let server = place.serve().await;
+    assert_eq!(server.browser().get("/readyz").await.unwrap().status, 200);
     let mut tx = db.write().await.unwrap();
     query("update server set oldest_schema = 999").execute(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
+    assert_eq!(
+        server.browser().get("/readyz").await.unwrap().status,
+        503,
+        "nor does one that runs go on being sent to"
+    );
+    server.stop().await;
     let why = refusal(&place).await.unwrap();
     assert!(why.contains("newer version") && why.lines().count() == 1, "{why}");
     let mut tx = db.write().await.unwrap();
