@@ -59,3 +59,17 @@ pub async fn run(url: Option<&str>, file: &std::path::Path, sqlite: &str, postgr
         sqlx::raw_sql(AssertSqlSafe(sqlite.to_owned())).execute(&mut connection).await.expect("done");
     }
 }
+
+/// The octets that a database takes on the disk, its indexes included.
+pub async fn size(url: &str) -> u64 {
+    if let Some(file) = url.strip_prefix("sqlite:") {
+        return std::fs::metadata(file).expect("the file").len();
+    }
+    let options: PgConnectOptions = url.parse().expect("a URL");
+    let mut connection: PgConnection = options.connect().await.expect("the server");
+    let octets: i64 = sqlx::query_scalar("select pg_database_size(current_database())")
+        .fetch_one(&mut connection)
+        .await
+        .expect("a size");
+    u64::try_from(octets).expect("a size")
+}

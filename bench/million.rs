@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    database::{On, run},
+    database::{On, run, size},
     row,
     server::{Folder, Server, binary},
 };
@@ -111,7 +111,8 @@ pub fn copies() {
             .expect("the command");
         let said = String::from_utf8_lossy(&copied.stdout);
         let last = said.lines().last().unwrap_or_default();
-        let measured = format!("{:.0} s, {last}", started.elapsed().as_secs_f64());
+        let each = folder.runtime.block_on(size(to)) / u64::from(USERS);
+        let measured = format!("{:.0} s, {each} octets for each user, {last}", started.elapsed().as_secs_f64());
         row(&format!("a million users copied, {what}"), &measured, "told, and counted", copied.status.success());
     }
 }

@@ -45,6 +45,8 @@ labels! {
         Admit = "admit",
         /// Its domain may not.
         RefuseDomain = "refuse-domain",
+        /// It is no address.
+        RefuseInvalid = "refuse-invalid",
     }
     /// What the hash pool did.
     Hashed {

@@ -34,6 +34,8 @@ async fn join(server: &mut Server, sink: &Sink) -> Vec<String> {
     let begun = ada.post(&link, &[("email", "adda@acme.com")]).await.unwrap();
     assert_eq!(begun.status, 303, "{}", begun.html);
     let registration = begun.location.unwrap().split('=').nth(1).unwrap().to_owned();
+    let none = [("registration", &*registration), ("email", "ada@")];
+    assert_eq!(ada.post("/join/address", &none).await.unwrap().status, 422);
     let changed =
         ada.post("/join/address", &[("registration", &registration), ("email", "ada@acme.com")]).await.unwrap();
     assert_eq!(changed.status, 303, "{}", changed.html);
@@ -110,6 +112,7 @@ async fn the_dashboard_and_the_alerts_name_metrics_that_there_are() {
         "vestibule_registrations_ended_total{reason=\"address changed\"} 1",
         "vestibule_admissions_total{verdict=\"admit\"} 3",
         "vestibule_admissions_total{verdict=\"refuse-domain\"} 0",
+        "vestibule_admissions_total{verdict=\"refuse-invalid\"} 1",
         "vestibule_hashes_total{kind=\"new\"} 2",
         "vestibule_faults_total 0",
         "vestibule_hash_queue_length 0",

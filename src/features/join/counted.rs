@@ -1,7 +1,19 @@
 //! What becomes of registrations, counted for operators.
 
 use super::{Entered, JoinError, Proof};
-use crate::platform::metrics::{self, Step};
+use crate::{
+    platform::metrics::{self, Step, Verdict},
+    values::{EmailAddress, Invalid},
+};
+
+/// The address that was typed; what is none is a verdict too.
+pub(super) fn counted_address(typed: &str) -> Result<EmailAddress, Invalid> {
+    let address = typed.parse();
+    if address.is_err() {
+        metrics::admission(Verdict::RefuseInvalid);
+    }
+    address
+}
 
 /// Counts whether a registration came to this step, and else why not.
 pub(super) fn counted<T>(step: Step, outcome: Result<T, JoinError>) -> Result<T, JoinError> {

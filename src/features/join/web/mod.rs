@@ -14,7 +14,10 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Begin, EndedWhy, JoinError, Registration, counted::counted};
+use super::{
+    Begin, EndedWhy, JoinError, Registration,
+    counted::{counted, counted_address},
+};
 use crate::{
     features::{
         links::{self, Found, LinkState},
@@ -27,7 +30,7 @@ use crate::{
         metrics::Step,
         web::{Errors, Form, PageError, Visitor, cookies::Cookie, go, left, page},
     },
-    values::{Digest, EmailAddress, Invalid, RegistrationId, Secret, Slug},
+    values::{Digest, Invalid, RegistrationId, Secret, Slug},
 };
 
 /// `/join/…`, `/confirm/…` and `/invitation/…`.
@@ -179,7 +182,7 @@ async fn begin(
     must_open(&app, &link)?;
     let refused =
         |why| join_page(&link, &code, &form.email, Errors::one("email", why), StatusCode::UNPROCESSABLE_ENTITY);
-    let address: EmailAddress = match form.email.parse() {
+    let address = match counted_address(&form.email) {
         Ok(address) => address,
         Err(why) => return refused(why),
     };

@@ -12,7 +12,7 @@ use super::{AddressForm, Mine, Which, mine, sign_in, to_waiting};
 use crate::{
     features::join::{
         self, Begin, Entered, JoinError,
-        counted::{counted, counted_code},
+        counted::{counted, counted_address, counted_code},
     },
     platform::{
         App,
@@ -160,7 +160,7 @@ pub(super) async fn change_address(
     let refused = |why| {
         waiting_page(&app, &mine, &form.email, Errors::one("email", why), (StatusCode::UNPROCESSABLE_ENTITY, false))
     };
-    let address: EmailAddress = match form.email.parse() {
+    let address = match counted_address(&form.email) {
         Ok(address) => address,
         Err(why) => return refused(why).await,
     };
