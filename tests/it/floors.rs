@@ -38,13 +38,13 @@ const HTTP: [&str; 8] = [
     "src/cli/serve.rs",
 ];
 
-struct Source {
-    name: String,
-    text: String,
+pub struct Source {
+    pub name: String,
+    pub text: String,
 }
 
 /// Every source, without comments and without its tests.
-fn sources() -> Vec<Source> {
+pub fn sources() -> Vec<Source> {
     fn gather(folder: &Path, into: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

@@ -1,56 +1,24 @@
 //! Requests from elsewhere, and everything that a GET may not do.
 
+use std::collections::BTreeMap;
+
 use axum::{
     body::Body,
     http::{Request, header},
 };
-use vestibule::platform::db::query;
 
-use crate::support::{Browser, ORIGIN, PASSWORD, TestApp};
+use crate::support::{Browser, ORIGIN, PASSWORD, TestApp, database, house::House, routes};
 
-/// Every address that takes a form, with a form that would be good.
-const FORMS: [(&str, &str); 23] = [
-    ("LINK", "email=eve%40acme.com"),
-    ("/setup", "organization_name=Evil&full_name=Eve&email=eve%40acme.com"),
-    ("/join/code", "registration=reg_00000000000000000000000000&code=123456"),
-    ("/join/resend", "registration=reg_00000000000000000000000000"),
-    ("/join/address", "registration=reg_00000000000000000000000000&email=eve%40acme.com"),
-    ("/join/details", "registration=reg_00000000000000000000000000"),
-    ("/login", "slug=acme"),
-    ("/logout", ""),
-    ("/o/acme/login", "email=mia%40acme.com&password=seven+purple+herons+dance"),
-    ("/o/acme/forgot-password", "email=mia%40acme.com"),
-    ("/settings/identity", "version=1&login_method=password&allowed_domains=evil.com"),
-    ("/settings/identity/replacement", "cancel=on"),
-    ("/account/name", "full_name=Eve"),
-    ("/account/password", "current_password=seven+purple+herons+dance&password=nine+orange+herons+sleep"),
-    ("/account/address", "email=eve%40evil.com&current_password=seven+purple+herons+dance"),
-    ("/account/address/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", ""),
-    ("/account/sessions/end-others", ""),
-    ("/account/sessions/ses_00000000000000000000000000/end", ""),
-    ("/settings/users/new", "email=eve%40evil.com&role=manager"),
-    ("/settings/users/usr_00000000000000000000000000/role", "role=manager"),
-    ("/settings/users/usr_00000000000000000000000000/deletion", "may_return=yes"),
-    ("/settings/users/usr_00000000000000000000000000/deactivation", ""),
-    ("/settings/users/usr_00000000000000000000000000/first-password", ""),
-];
+/// Everything that the server keeps.
+async fn everything(app: &TestApp) -> BTreeMap<String, Vec<String>> {
+    database::contents(&app.app.config.database).await
+}
 
-async fn everything(app: &TestApp) -> Vec<(i64,)> {
-    let mut counts = Vec::new();
-    for sql in [
-        "select count(*) from registrations",
-        "select count(*) from messages",
-        "select count(*) from sessions",
-        "select count(*) from allowlist_entries",
-        "select count(*) from link_codes",
-        "select count(*) from audit_events",
-        "select count(*) from counters",
-        "select count(*) from tokens",
-        "select count(*) from users",
-    ] {
-        counts.push(query(sql).one(&app.app.db).await.unwrap());
+async fn assert_unchanged(app: &TestApp, before: &BTreeMap<String, Vec<String>>) {
+    for (table, rows) in everything(app).await {
+        let new: Vec<&String> = rows.iter().filter(|row| !before[&table].contains(row)).collect();
+        assert!(rows == before[&table], "{table} has changed: {new:?}");
     }
-    counts
 }
 
 async fn send(browser: &mut Browser, path: &str, body: &str, headers: &[(&str, &str)]) -> u16 {
@@ -68,9 +36,11 @@ async fn send(browser: &mut Browser, path: &str, body: &str, headers: &[(&str, &
 
 #[tokio::test]
 async fn a_form_from_elsewhere_is_refused_everywhere_and_does_nothing() {
-    let app = TestApp::start().await;
-    let acme = app.acme().await;
-    let before = everything(&app).await;
+    let house = House::start().await;
+    let forms = routes::forms(&house.app).await;
+    assert!(forms.len() > 30, "{forms:?}");
+    let manager = house.browser_of(Some("mia@acme.com")).await;
+    let before = everything(&house.app).await;
     let foreign: [&[(&str, &str)]; 8] = [
         &[("sec-fetch-site", "cross-site")],
         &[("sec-fetch-site", "same-site"), ("origin", "https://evil.vestibule.test")],
@@ -82,40 +52,32 @@ async fn a_form_from_elsewhere_is_refused_everywhere_and_does_nothing() {
         &[("origin", ORIGIN), ("content-type", "application/json")],
     ];
     for headers in foreign {
-        for (path, body) in FORMS {
-            let path = if path == "LINK" { acme.link.as_str() } else { path };
-            assert_eq!(send(&mut acme.manager.clone(), path, body, headers).await, 403, "{path} {headers:?}");
+        for path in &forms {
+            let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(house.form(path)).finish();
+            let status = send(&mut manager.clone(), &house.fill(path), &body, headers).await;
+            assert_eq!(status, 403, "{path} {headers:?}");
         }
     }
-    assert_eq!(everything(&app).await, before);
+    assert_unchanged(&house.app, &before).await;
 }
 
 #[tokio::test]
 async fn no_get_and_no_head_changes_anything() {
-    let app = TestApp::start().await;
-    let mut acme = app.acme().await;
-    let before = everything(&app).await;
-    let paths =
-        ["/", "/setup", "/login", "/logout", "/account", "/healthz", "/readyz", "/settings", "/settings/identity"];
-    let more = [
-        "/settings/identity/replacement",
-        "/settings/welcome",
-        "/settings/users",
-        "/settings/users/new",
-        "/settings/users/usr_00000000000000000000000000/deletion",
-        "/account/address/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-        "/o/acme/login",
-        "/o/acme/forgot-password",
-        "/join/waiting",
-        "/join/details",
-    ];
-    for path in paths.into_iter().chain(more).chain([acme.link.clone().as_str()]) {
-        assert!(acme.manager.get(path).await.status < 500, "{path}");
-        let head = Request::head(path).body(Body::empty()).unwrap();
-        let page = acme.manager.send(head).await;
-        assert!(page.status < 500 && page.html.is_empty(), "{path}");
+    let house = House::start().await;
+    let pages: Vec<_> = routes::all(&house.app).await.into_iter().filter(|route| route.gets).collect();
+    let people = house.people().await;
+    let before = everything(&house.app).await;
+    assert!(before["users"].len() > 3 && before["tokens"].len() > 5, "{before:?}");
+    for mut browser in people {
+        for page in &pages {
+            let path = house.fill(&page.path);
+            let shown = browser.get(&path).await;
+            let head = browser.send(Request::head(&path).body(Body::empty()).unwrap()).await;
+            assert!(shown.status < 500 && head.html.is_empty(), "{path}: {}", shown.status);
+            assert_eq!(shown.status, head.status, "{path}");
+        }
     }
-    assert_eq!(everything(&app).await, before);
+    assert_unchanged(&house.app, &before).await;
 }
 
 #[tokio::test]
@@ -239,8 +201,8 @@ async fn no_header_of_a_request_changes_where_links_lead() {
 
 #[tokio::test]
 async fn broken_input_never_breaks_the_server() {
-    let app = TestApp::start().await;
-    let acme = app.acme().await;
+    let house = House::start().await;
+    let (app, forms, people) = (&house.app, routes::forms(&house.app).await, house.people().await);
     let big = "x".repeat(600_000);
     let bodies: Vec<Vec<u8>> = vec![
         b"email=%00%00".to_vec(),
@@ -254,16 +216,12 @@ async fn broken_input_never_breaks_the_server() {
         Vec::new(),
     ];
     for body in bodies {
-        for (path, _) in FORMS {
-            let path = if path == "LINK" { acme.link.as_str() } else { path };
-            let mut browser = app.browser();
-            let page = browser.post_raw(path, body.clone()).await;
-            assert!(
-                page.status < 500,
-                "{path} {} {:?}",
-                page.status,
-                String::from_utf8_lossy(&body[..body.len().min(40)])
-            );
+        for path in &forms {
+            for who in &people {
+                let page = who.clone().post_raw(&house.fill(path), body.clone()).await;
+                let shown = String::from_utf8_lossy(&body[..body.len().min(40)]);
+                assert!(page.status < 500, "{path} {} {shown:?}", page.status);
+            }
         }
     }
     for path in [
@@ -275,7 +233,9 @@ async fn broken_input_never_breaks_the_server() {
         "/settings/users/usr_%",
         "/o/no-such-one/login",
     ] {
-        let page = app.browser().get(path).await;
+        let mut stranger = app.browser();
+        stranger.address = "198.51.100.9:4000".parse().unwrap();
+        let page = stranger.get(path).await;
         assert!(matches!(page.status, 303 | 400 | 404), "{path} {}", page.status);
     }
     assert!(app.all_mail_to("victim@acme.com").await.is_empty());

@@ -33,6 +33,7 @@ mod races;
 mod refusals;
 mod roles;
 mod rotation;
+mod routes;
 mod secrets;
 mod smtp;
 mod story;

@@ -4,9 +4,11 @@ pub mod acts;
 pub mod collector;
 pub mod database;
 pub mod forgetful;
+pub mod house;
 pub mod network;
 mod page;
 pub mod process;
+pub mod routes;
 pub mod sink;
 pub mod volume;
 

@@ -1,12 +1,19 @@
 //! The database that a story runs on: a file of `SQLite`, or a database of its own on the server that
 //! `TEST_POSTGRES` names.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions,
+    sqlite::SqliteConnectOptions,
+};
 use tokio::sync::OnceCell;
 use vestibule::{
     platform::db::{DatabaseUrl, Db},
@@ -71,18 +78,51 @@ pub async fn run(sql: &str) {
 
 /// Everything in a database of the server, as text; nothing where it is a file, which can be read as it is.
 pub async fn dump(of: &DatabaseUrl) -> Vec<u8> {
-    let DatabaseUrl::Postgres(options) = of else { return Vec::new() };
+    match of {
+        DatabaseUrl::Sqlite(_) => Vec::new(),
+        DatabaseUrl::Postgres(_) => contents(of).await.into_values().flatten().collect::<String>().into_bytes(),
+    }
+}
+
+/// Every row of every table, as text.
+pub async fn contents(of: &DatabaseUrl) -> BTreeMap<String, Vec<String>> {
+    match of {
+        DatabaseUrl::Sqlite(path) => contents_of_file(path).await,
+        DatabaseUrl::Postgres(options) => contents_on_server(options).await,
+    }
+}
+
+async fn contents_on_server(options: &PgConnectOptions) -> BTreeMap<String, Vec<String>> {
     let mut connection: PgConnection = options.connect().await.unwrap();
-    let tables: Vec<(String,)> = sqlx::query_as("select tablename::text from pg_tables where schemaname = 'public'")
+    let tables: Vec<String> = sqlx::query_scalar("select tablename::text from pg_tables where schemaname = 'public'")
         .fetch_all(&mut connection)
         .await
         .unwrap();
-    let mut dump = String::new();
-    for (table,) in tables {
-        let all = AssertSqlSafe(format!("select coalesce(string_agg(t::text, ' '), '') from {table} t"));
-        let (rows,): (String,) = sqlx::query_as(all).fetch_one(&mut connection).await.unwrap();
-        dump.push_str(&rows);
+    let mut contents = BTreeMap::new();
+    for table in tables {
+        let all = AssertSqlSafe(format!("select t::text from {table} t order by 1"));
+        let rows = sqlx::query_scalar(all).fetch_all(&mut connection).await.unwrap();
+        contents.insert(table, rows);
     }
     connection.close().await.unwrap();
-    dump.into_bytes()
+    contents
+}
+
+async fn contents_of_file(path: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut connection = SqliteConnectOptions::new().filename(path).read_only(true).connect().await.unwrap();
+    let tables: Vec<(String, String)> = sqlx::query_as(
+        "select name, (select group_concat('quote(\"' || name || '\")', '||'' ''||') from pragma_table_info(tables.name))
+           from sqlite_master tables where type = 'table'",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    let mut contents = BTreeMap::new();
+    for (table, columns) in tables {
+        let all = AssertSqlSafe(format!("select {columns} from {table} order by 1"));
+        let rows = sqlx::query_scalar(all).fetch_all(&mut connection).await.unwrap();
+        contents.insert(table, rows);
+    }
+    connection.close().await.unwrap();
+    contents
 }
