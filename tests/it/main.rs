@@ -40,5 +40,6 @@ mod story;
 mod strangers;
 mod support;
 mod survive;
+mod unasked;
 mod users;
 mod writes;

@@ -44,7 +44,7 @@ fn route_of(text: &str) -> Route {
 
 #[tokio::test]
 async fn every_address_leads_somewhere_for_somebody() {
-    let house = House::start().await;
+    let mut house = House::start().await;
     let mut people = house.people().await;
     let nowhere = people[0].get("/nowhere").await.words();
     // Being sent to sign in says nothing about an address, and set-up is over in words of its own.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Browser, Opened as _, PASSWORD, TestApp,
-    acts::{action, invite, message_to},
+    acts::{action, invite, message_to, organization},
 };
 
 /// Who may come: nobody who is signed in, a member, a manager.
@@ -17,6 +17,8 @@ pub struct House {
     pub app: TestApp,
     /// Has begun registrations.
     visitor: Browser,
+    /// With which members have signed in before.
+    known: BTreeMap<&'static str, Browser>,
     /// What stands for the beginning of an address.
     real: BTreeMap<&'static str, String>,
     /// Of each address that has begun: its registration, and its code.
@@ -36,7 +38,8 @@ impl House {
         settle_members(&app, &acme.link, &mut real).await;
         let manager = &mut acme.manager;
         let version = manager.get("/settings/identity").await.input("version");
-        let mut house = Self { visitor: app.browser(), app, real, begun: BTreeMap::new(), version };
+        let mut house =
+            Self { visitor: app.browser(), known: BTreeMap::new(), app, real, begun: BTreeMap::new(), version };
         house.begin(&acme.link).await;
         house.settle_managed(manager).await;
         house
@@ -77,7 +80,7 @@ impl House {
     }
 
     /// Each of [`PEOPLE`] with a browser of their own.
-    pub async fn people(&self) -> Vec<Browser> {
+    pub async fn people(&mut self) -> Vec<Browser> {
         let mut people = Vec::new();
         for who in PEOPLE {
             people.push(self.browser_of(who).await);
@@ -86,12 +89,20 @@ impl House {
     }
 
     /// The browser that has begun to join, with one of [`PEOPLE`] at it.
-    pub async fn browser_of(&self, who: Option<&str>) -> Browser {
-        let mut browser = self.visitor.clone();
-        if let Some(email) = who {
-            self.app.sign_in(&mut browser, "acme", email).await;
-        }
-        browser
+    pub async fn browser_of(&mut self, who: Option<&'static str>) -> Browser {
+        let Some(email) = who else { return self.visitor.clone() };
+        // Mel's address changes with the form that confirms it.
+        let address = self.app.user("acme", email).await.map_or("melanie@acme.com", |_| email);
+        let browser = self.known.entry(email).or_insert_with(|| self.visitor.clone());
+        self.app.sign_in(browser, "acme", address).await;
+        browser.clone()
+    }
+
+    /// Learns the link that opens by now.
+    pub async fn renew_link(&mut self) {
+        let acme = organization(&self.app).await;
+        let link = vestibule::features::links::path_of_own(&self.app.app, acme).await.unwrap();
+        self.real.insert("/join/{code}", link);
     }
 
     /// An address with something real in each place. One for which nothing is known fails its test: settle it here.

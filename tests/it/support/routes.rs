@@ -44,6 +44,10 @@ pub async fn all(app: &TestApp) -> Vec<Route> {
 pub async fn forms(app: &TestApp) -> Vec<String> {
     let mut forms: Vec<String> =
         all(app).await.into_iter().filter(|route| route.posts).map(|route| route.path).collect();
-    forms.sort_by_key(|path| path.ends_with("/deletion") || path == "/account/address");
+    forms.sort_by_key(|path| match path.as_str() {
+        "/account/address" => 3,
+        "/account/address/{token}" => 2,
+        _ => i32::from(path.ends_with("/deletion")),
+    });
     forms
 }
