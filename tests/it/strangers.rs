@@ -5,7 +5,7 @@ use vestibule::values::{DAY, MINUTE};
 use crate::support::{Browser, Opened as _, PASSWORD, Page, TestApp};
 
 /// What an answer shows once the address, ids and the values of cookies are taken out.
-fn shape(page: &Page, email: &str) -> String {
+pub fn shape(page: &Page, email: &str) -> String {
     let mut shown = format!("{}\n", page.status);
     for (name, value) in &page.headers {
         let value = value.to_str().unwrap();
@@ -49,7 +49,7 @@ async fn link(app: &TestApp) -> String {
     vestibule::features::links::path_of_own(&app.app, org(app).await).await.unwrap()
 }
 
-fn all_equal(shapes: &[String]) {
+pub fn all_equal(shapes: &[String]) {
     for other in shapes {
         assert_eq!(&shapes[0], other);
     }
