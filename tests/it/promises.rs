@@ -1,12 +1,19 @@
 //! Promises that hold over everything at once: what a stolen database holds, what no input breaks.
 
+use std::collections::BTreeSet;
+
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::{
     body::Body,
     http::{Method, Request, header},
 };
-use vestibule::values::DAY;
+use vestibule::{
+    features::{audit::Authority, set_up, sign_in},
+    platform::db::query,
+    values::{DAY, RegistrationId},
+};
 
-use crate::support::{Browser, ORIGIN, Opened as _, PASSWORD, TestApp, house::House, routes};
+use crate::support::{Browser, ORIGIN, Opened as _, PASSWORD, TestApp, acts::begin, house::House, routes};
 
 /// A small generator of the same numbers for the same seed.
 struct Dice(u64);
@@ -22,28 +29,13 @@ impl Dice {
     }
 }
 
-#[tokio::test]
-async fn a_stolen_database_holds_no_usable_secret() {
-    let app = TestApp::start().await;
-    let acme = app.acme().await;
-    let ada = app.join(&acme.link, "ada@acme.com", "Ada").await;
-    let mut bea = app.browser();
-    bea.get(&acme.link).await;
-    bea.post(&acme.link, &[("email", "bea@acme.com")]).await;
-    bea.post("/o/acme/forgot-password", &[("email", "ada@acme.com")]).await;
-    app.deliver().await;
-    let mut secrets: Vec<String> =
-        [&acme.manager, &ada, &bea].iter().flat_map(|browser| browser.cookies.values().cloned()).collect();
-    secrets.extend(
-        app.mail
-            .all()
-            .iter()
-            .filter(|mail| mail.text.contains("/confirm/") || mail.text.contains("/reset/"))
-            .map(|mail| mail.link().rsplit('/').next().unwrap().to_owned()),
-    );
-    secrets.push(acme.link.rsplit('/').next().unwrap().to_owned());
-    secrets.push(PASSWORD.to_owned());
-    assert!(secrets.len() >= 9, "{}", secrets.len());
+/// Octets as text that can be searched: each becomes the character with its number.
+fn as_text(octets: &[u8]) -> String {
+    octets.iter().map(|octet| char::from(*octet)).collect()
+}
+
+/// Everything that a thief of the database gets: all of it but the key.
+async fn stolen(app: &TestApp) -> String {
     let mut dump = crate::support::database::dump(&app.app.config.database).await;
     for file in std::fs::read_dir(&app.app.config.data_dir).unwrap() {
         let path = file.unwrap().path();
@@ -51,9 +43,76 @@ async fn a_stolen_database_holds_no_usable_secret() {
             dump.extend(std::fs::read(path).unwrap());
         }
     }
-    assert!(dump.windows(12).any(|window| window == b"ada@acme.com"), "the dump is the database");
+    as_text(&dump)
+}
+
+fn last(path: &str) -> String {
+    path.rsplit(['/', '=']).next().unwrap().to_owned()
+}
+
+/// The links of all mail so far that lead into this place.
+fn tokens_below(app: &TestApp, place: &str) -> Vec<String> {
+    let with_link = app.mail.all().into_iter().filter(|mail| mail.text.contains(place));
+    with_link.map(|mail| last(&mail.link())).collect()
+}
+
+#[tokio::test]
+async fn a_stolen_database_holds_no_usable_secret() {
+    let app = TestApp::start().await;
+    let set_up = set_up::address_for_this_start(&app.app).await.unwrap().unwrap();
+    let mut house = House::on(app).await;
+    house.app.deliver().await;
+    let people = house.people().await;
+    let cookies: BTreeSet<(String, String)> = people.into_iter().flat_map(|browser| browser.cookies).collect();
+    let names: Vec<&str> = cookies.iter().map(|(name, _)| name.strip_prefix("__Host-").unwrap()).collect();
+    assert_eq!(names, ["browser", "known", "known", "session", "session"]);
+    let app = &house.app;
+    let mia = app.user("acme", "mia@acme.com").await.unwrap();
+    let by = Authority::command_line(mia.organization_id);
+    let shown_on_the_command_line = sign_in::make_link(&app.app, &by, &mia).await.unwrap();
+    let link = house.fill("/join/{code}");
+    let mut secrets =
+        vec![last(&set_up), last(&link), shown_on_the_command_line.expose().to_owned(), PASSWORD.to_owned()];
+    secrets.extend(cookies.into_iter().map(|(_, secret)| secret));
+    // Two people have joined and five are about to; two get a first password and one another; of an address that changes
+    // both ends got a link.
+    for (place, many) in [("/confirm/", 7), ("/invitation/", 1), ("/reset/", 3), ("/account/address/", 2)] {
+        let tokens = tokens_below(app, place);
+        assert_eq!(tokens.len(), many, "{place}");
+        secrets.extend(tokens);
+    }
+    let dump = stolen(app).await;
+    assert!(dump.contains("mel@acme.com"), "the dump is the database");
     for secret in secrets {
-        assert!(!dump.windows(secret.len()).any(|window| window == secret.as_bytes()), "a secret is in the database");
+        assert!(secret.len() >= 16 && !dump.contains(&secret), "{} characters of a secret", secret.len());
+    }
+}
+
+#[tokio::test]
+async fn a_code_cannot_be_found_by_hashing_every_code_and_looking_for_it_in_a_stolen_database() {
+    let app = TestApp::start().await;
+    let acme = app.acme().await;
+    let (_, waiting) = begin(&app, &acme, "ada@acme.com").await;
+    let mail = app.mail_to("ada@acme.com").await;
+    let dump = stolen(&app).await;
+    let hash_is_there = |of: &[u8]| {
+        let hash = digest(&SHA256, of);
+        let in_hexadecimal = hash.as_ref().iter().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().concat();
+        dump.contains(&as_text(hash.as_ref())) || dump.contains(&in_hexadecimal)
+    };
+    assert!(hash_is_there(last(&mail.link()).as_bytes()), "of the token it may be: nobody hashes all of those");
+    let (kept,): (i64,) =
+        query("select count(*) from tokens where code_hash is not null").one(&app.app.db).await.unwrap();
+    assert_eq!(kept, 1, "something of the code is kept");
+    let (code, public) = (mail.code(), waiting.input("registration"));
+    let id = public.parse::<RegistrationId>().unwrap().uuid();
+    let (written, plain) = (id.to_string(), id.simple().to_string());
+    for id in [&b""[..], public.as_bytes(), id.as_bytes(), written.as_bytes(), plain.as_bytes()] {
+        for between in ["", ":", "/", "-", " ", "\0"] {
+            for parts in [[id, between.as_bytes(), code.as_bytes()], [code.as_bytes(), between.as_bytes(), id]] {
+                assert!(!hash_is_there(&parts.concat()), "the code was hashed with nothing that only the server knows");
+            }
+        }
     }
 }
 

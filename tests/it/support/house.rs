@@ -28,7 +28,11 @@ pub struct House {
 
 impl House {
     pub async fn start() -> Self {
-        let app = TestApp::start().await;
+        Self::on(TestApp::start().await).await
+    }
+
+    /// On a server on which nothing is yet.
+    pub async fn on(app: TestApp) -> Self {
         let mut acme = app.acme().await;
         let mut real = BTreeMap::from([
             ("/assets/{hash}/{name}", vestibule::platform::web::style_sheet().to_owned()),
