@@ -17,6 +17,7 @@ mod delivery;
 mod floors;
 mod forgery;
 mod guesses;
+mod hijack;
 mod holders;
 mod identity;
 mod invitations;
