@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::support::{
-    process::Place,
+    process::{NetBrowser, Place},
     sink::{Sink, Ways},
 };
 
@@ -37,6 +37,7 @@ async fn no_secret_reaches_the_log_however_much_is_logged() {
     let reset = sink.mail_to("mia@acme.com").await.link(&server.origin);
     pages.push(manager.post(&reset, &[("password", "canary-password-8264")]).await.unwrap());
     assert_eq!(pages.last().unwrap().status, 303);
+    let audit = audit_log(&mut manager).await;
     let sessions = [before, ada.cookies.clone(), manager.cookies.clone()];
     let ran = server.stop().await;
     let shown = place.ask(&["config", "show"]).await;
@@ -57,7 +58,9 @@ async fn no_secret_reaches_the_log_however_much_is_logged() {
     assert!(ran.err.lines().count() > 100 && ran.err.contains("DEBUG"), "the log must be talkative: {}", ran.err);
     let said = ran.out.replace(&last(&set_up), "");
     for secret in secrets {
-        for (place, text) in [("the log", &ran.err), ("standard output", &said), ("config show", &shown)] {
+        for (place, text) in
+            [("the log", &ran.err), ("standard output", &said), ("config show", &shown), ("the audit log", &audit)]
+        {
             assert!(!text.contains(&secret), "{secret} is in {place}");
         }
         // A page may carry the address of its own form, and nothing that was typed as a secret.
@@ -66,4 +69,35 @@ async fn no_secret_reaches_the_log_however_much_is_logged() {
         }
     }
     assert!(!ran.err.contains("ada@acme.com"), "nor an address");
+}
+
+/// Every page of the audit log, for a manager whose password was just set.
+async fn audit_log(manager: &mut NetBrowser) -> String {
+    let fields = [("email", "mia@acme.com"), ("password", "canary-password-8264")];
+    assert_eq!(manager.post("/o/acme/login", &fields).await.unwrap().status, 303);
+    for n in 0..60 {
+        let page = manager.post("/settings/invitations", &[("emails", &format!("p{n}@acme.com"))]).await.unwrap();
+        assert_eq!(page.status, 200);
+    }
+    let mut pages = vec![manager.get("/settings/audit").await.unwrap()];
+    while pages.last().unwrap().says("Older") {
+        let next = pages.last().unwrap().link_to("Older");
+        pages.push(manager.get(&next).await.unwrap());
+    }
+    assert!(pages.len() > 1 && pages.last().unwrap().says("Made the organization"), "all of it: {}", pages.len());
+    pages.into_iter().map(|page| page.html).collect()
+}
+
+#[tokio::test]
+async fn no_secret_of_the_settings_is_in_the_help_of_any_command() {
+    let place = Place::with_a_file()
+        .with("VESTIBULE_SMTP_URL", "smtp://door:canary-smtp-9173@mail.acme.com")
+        .with("VESTIBULE_DATABASE_URL", "postgres://door:canary-database-3310@127.0.0.1:1/door");
+    for flag in ["-h", "--help"] {
+        let helps = place.helps(flag).await;
+        assert!(helps.len() > 20, "{helps:?}");
+        for (words, help) in helps {
+            assert!(help.contains("Usage:") && !help.contains("canary"), "{words:?} {flag}: {help}");
+        }
+    }
 }

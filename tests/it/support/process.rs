@@ -137,6 +137,25 @@ impl Place {
         ran.out
     }
 
+    /// What each command says of itself, the program and the commands below commands among them.
+    pub async fn helps(&self, flag: &str) -> Vec<(Vec<String>, String)> {
+        let mut open = vec![Vec::new()];
+        let mut helps = Vec::new();
+        while let Some(path) = open.pop() {
+            let words: Vec<&str> = path.iter().map(String::as_str).collect();
+            let help = self.ask(&[&words[..], &[flag]].concat()).await;
+            let below = help.split_once("Commands:").map_or("", |(_, rest)| rest).lines().skip(1);
+            let names = below
+                .take_while(|line| !line.is_empty())
+                .filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+            for name in names.map(|line| line.split_whitespace().next().unwrap()).filter(|name| *name != "help") {
+                open.push([path.clone(), vec![name.to_owned()]].concat());
+            }
+            helps.push((path, help));
+        }
+        helps
+    }
+
     /// Starts the server on a port that the system chooses, and waits until it is ready.
     pub async fn serve(&self) -> Server {
         self.serve_at("127.0.0.1:0".parse().unwrap()).await
