@@ -14,6 +14,7 @@ use vestibule::{
 use crate::support::{
     Acme, Browser, Opened as _, PASSWORD, Page, TestApp,
     acts::{DETAILS, begin},
+    all_at_once,
 };
 
 /// Where somebody guesses from.
@@ -205,4 +206,30 @@ async fn beyond_two_thousand_in_ten_minutes_a_link_answers_slowly_and_still_answ
         assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
         assert!(app.mail_to(email).await.link().starts_with("/confirm/"));
     }
+}
+
+#[tokio::test]
+async fn of_three_hundred_guesses_at_once_from_one_source_a_hundred_are_compared() {
+    let app = TestApp::start().await;
+    app.acme().await;
+    let guessing = (0..300).map(|n| {
+        let mut guesser = app.browser();
+        let email = format!("person{n}@acme.com");
+        async move { guesser.post("/o/acme/login", &[("email", &email), ("password", "wrong password here")]).await }
+    });
+    let pages = all_at_once(guessing).await;
+    let mut compared = pages.iter().filter(|page| page.status == 422).count();
+    assert!(pages.iter().all(|page| page.status == 422 || page.headers.contains_key("retry-after")));
+    for n in 300.. {
+        let fields = [("email", &*format!("person{n}@acme.com")), ("password", "wrong password here")];
+        match app.browser().post("/o/acme/login", &fields).await.status {
+            422 => compared += 1,
+            _ => break,
+        }
+    }
+    // Each server knows who is trying there at this moment, and all of them what was wrong.
+    assert!((100..=100 * app.replicas().count()).contains(&compared), "{compared}");
+    let late = app.browser().post("/o/acme/login", &[("email", "mia@acme.com"), ("password", PASSWORD)]).await;
+    assert_eq!(late.status, 429);
+    assert!(late.says("Try again in about") && !late.says("Set a new one"), "no reset helps: {}", late.words());
 }

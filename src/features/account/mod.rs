@@ -69,7 +69,7 @@ impl From<SignInError> for AccountError {
     fn from(error: SignInError) -> Self {
         match error {
             SignInError::Mismatch => Self::PasswordWrong,
-            SignInError::TooMany(too_many) => Self::TooMany(too_many),
+            SignInError::TooMany(too_many) | SignInError::OnlyReset(too_many) => Self::TooMany(too_many),
             SignInError::Busy => Self::Busy,
             SignInError::Fault(fault) => fault.into(),
         }

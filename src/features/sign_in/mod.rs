@@ -29,7 +29,7 @@ use crate::{
         hashing::{Compared, HashError},
         limits::{
             self, Limit, TooMany,
-            failures::{self, Alone, Row, RowKey},
+            failures::{self, Alone, Row, RowKey, WithOthers},
         },
         web::{PageError, Visitor},
     },
@@ -50,7 +50,10 @@ pub enum SignInError {
     /// Too many wrong passwords; when the next may be tried.
     #[error("too many wrong passwords")]
     TooMany(TooMany),
-    /// The hash pool is full.
+    /// So many in a row at this address that only a reset or a known browser lets in; when they are forgotten.
+    #[error("too many wrong passwords in a row")]
+    OnlyReset(TooMany),
+    /// The hash pool is full, or so many try from one source that it may turn out to be too many.
     #[error("busy")]
     Busy,
     /// Something broke.
@@ -139,28 +142,40 @@ struct MayTry<'a> {
     /// Whether it counts as a failure already, until it turns out to be none.
     counted: bool,
     _alone: Option<Alone<'a>>,
+    _with_others: WithOthers<'a>,
 }
 
 /// Refuses before anything is compared where there were too many wrong passwords. Whoever has failures in a row, or is
 /// not alone in trying, is counted now, so that a thousand guesses at once are counted like a thousand in a row.
 async fn may_try<'a>(app: &'a App, row: &RowKey, visitor: &Visitor) -> Result<MayTry<'a>, SignInError> {
-    let before = failures::before_trying(app, &app.db, row, &visitor.source()).await?.map_err(SignInError::TooMany)?;
-    must_not_wait(before, app.db.now())?;
+    let source = visitor.source();
+    let with_others = app.trying.with_others(&source);
+    let before = failures::before_trying(app, &app.db, row, &source).await?;
+    let left = before.left_to_source.map_err(SignInError::TooMany)?;
+    must_not_wait(before.row, app.db.now())?;
+    // Each of them may turn out to be wrong. Most people are right: whoever comes too many at once comes again.
+    if with_others.others >= left {
+        return Err(SignInError::Busy);
+    }
     let alone = app.trying.alone(row);
-    if before.is_none() && alone.is_some() {
-        return Ok(MayTry { counted: false, _alone: alone });
+    if before.row.is_none() && alone.is_some() {
+        return Ok(MayTry { counted: false, _alone: alone, _with_others: with_others });
     }
     let mut tx = app.db.write().await?;
     let before = failures::locked(&mut tx, row).await?;
     must_not_wait(before, tx.now)?;
     failures::add(&mut tx, row);
     tx.commit().await?;
-    Ok(MayTry { counted: true, _alone: alone })
+    Ok(MayTry { counted: true, _alone: alone, _with_others: with_others })
 }
 
 fn must_not_wait(failures: Option<Row>, now: Timestamp) -> Result<(), SignInError> {
-    let wait = failures.map_or(Duration::ZERO, |row| wait_for(row.count, row.last_at, now));
-    if wait.is_zero() { Ok(()) } else { Err(SignInError::TooMany(TooMany { retry_after: wait })) }
+    let Some(row) = failures else { return Ok(()) };
+    match (TooMany { retry_after: wait_for(row.count, row.last_at, now) }) {
+        none if none.retry_after.is_zero() => Ok(()),
+        wait if row.count >= MOST => Err(SignInError::OnlyReset(wait)),
+        wait => Err(SignInError::TooMany(wait)),
+    }
 }
 
 /// Compares, after [`may_try`]. What was not compared was no failure: a busy server does not use up anybody's tries.
@@ -249,7 +264,7 @@ pub async fn ask_password_again(
     match is_current_password(app, member, typed).await {
         Ok(true) => Ok(None),
         Ok(false) | Err(SignInError::Mismatch) => Ok(Some(Invalid::PasswordWrong)),
-        Err(SignInError::TooMany(too_many)) => Err(too_many.into()),
+        Err(SignInError::TooMany(too_many) | SignInError::OnlyReset(too_many)) => Err(too_many.into()),
         Err(SignInError::Busy) => Ok(Some(Invalid::Busy)),
         Err(SignInError::Fault(fault)) => Err(fault.into()),
     }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use askama::Template;
 use axum::{
     Router,
@@ -49,6 +51,7 @@ struct SignInPage<'a> {
     return_to: &'a str,
     notice: Option<Notice>,
     too_many: Option<TooMany>,
+    only_reset: bool,
     errors: Errors,
 }
 
@@ -157,6 +160,7 @@ fn sign_in_page<'a>(organization: &'a OrganizationName, slug: &'a Slug) -> SignI
         return_to: "",
         notice: None,
         too_many: None,
+        only_reset: false,
         errors: Errors::default(),
     }
 }
@@ -164,6 +168,10 @@ fn sign_in_page<'a>(organization: &'a OrganizationName, slug: &'a Slug) -> SignI
 impl SignInPage<'_> {
     fn answer(&self, status: StatusCode) -> Result<Response, PageError> {
         page(status, self)
+    }
+
+    fn too_many(&self, wait: Duration) -> Result<Response, PageError> {
+        Ok(retry_after_header(self.answer(StatusCode::TOO_MANY_REQUESTS)?, wait.as_secs()))
     }
 }
 
@@ -199,9 +207,10 @@ async fn send(
         Err(SignInError::Mismatch) => SignInPage { errors: Errors::one("password", Invalid::SignInMismatch), ..shown }
             .answer(StatusCode::UNPROCESSABLE_ENTITY),
         Err(SignInError::TooMany(too_many)) => {
-            let seconds = too_many.retry_after.as_secs();
-            let response = SignInPage { too_many: Some(too_many), ..shown }.answer(StatusCode::TOO_MANY_REQUESTS)?;
-            Ok(retry_after_header(response, seconds))
+            SignInPage { too_many: Some(too_many), ..shown }.too_many(too_many.retry_after)
+        }
+        Err(SignInError::OnlyReset(too_many)) => {
+            SignInPage { too_many: Some(too_many), only_reset: true, ..shown }.too_many(too_many.retry_after)
         }
         Err(SignInError::Busy) => {
             let response = SignInPage { errors: Errors::one("password", Invalid::Busy), ..shown }

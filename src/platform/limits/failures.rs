@@ -4,8 +4,8 @@
 //! is counted before the password is compared, so that a thousand guesses at once are a thousand in a row.
 
 use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use super::Limit;
@@ -53,13 +53,16 @@ impl Stored {
     }
 }
 
-/// The failures in a row, and whether this source had too many in the last hour: one question for both.
-pub async fn before_trying(
-    app: &App,
-    db: &Db,
-    key: &RowKey,
-    source: &str,
-) -> Result<Result<Option<Row>, TooMany>, Fault> {
+/// What was before a try.
+pub struct Before {
+    /// The failures in a row.
+    pub row: Option<Row>,
+    /// How many more wrong passwords this source may try within the hour.
+    pub left_to_source: Result<i64, TooMany>,
+}
+
+/// The failures in a row, and those of this source in the last hour: one question for both.
+pub async fn before_trying(app: &App, db: &Db, key: &RowKey, source: &str) -> Result<Before, Fault> {
     let (limit, now) = (Limit::WrongPasswordBySource, db.now());
     let stored: Stored = query(
         "select (select count from counters where key_hash = $1) as count,
@@ -73,7 +76,8 @@ pub async fn before_trying(
     .one(db)
     .await?;
     let by_source = super::Counted { count: stored.by_source, first_part: stored.first_part };
-    Ok(by_source.judge(limit, now).map(|()| stored.row()))
+    let left = limit.most() - stored.by_source.unwrap_or(0);
+    Ok(Before { row: stored.row(), left_to_source: by_source.judge(limit, now).map(|()| left) })
 }
 
 /// The failures in a row, which nobody else changes until the end of this write.
@@ -119,7 +123,13 @@ pub(super) async fn clean_up(tx: &mut Tx) -> Result<u64, Fault> {
 
 /// Who is trying at this moment, in this process.
 #[derive(Debug, Default)]
-pub struct Trying(Mutex<HashSet<RowKey>>);
+pub struct Trying(Mutex<TryingNow>);
+
+#[derive(Debug, Default)]
+struct TryingNow {
+    rows: HashSet<RowKey>,
+    sources: HashMap<String, i64>,
+}
 
 /// Nobody else of this process tries the same, until this is dropped.
 #[derive(Debug)]
@@ -128,17 +138,50 @@ pub struct Alone<'a> {
     key: RowKey,
 }
 
+/// One of those who try from one source, until this is dropped.
+#[derive(Debug)]
+pub struct WithOthers<'a> {
+    trying: &'a Trying,
+    source: String,
+    /// So many others were trying from there when it began.
+    pub others: i64,
+}
+
 impl Trying {
+    fn now(&self) -> MutexGuard<'_, TryingNow> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Begins a try. `None` when somebody else is trying the same: then it is counted beforehand.
     pub fn alone(&self, key: &RowKey) -> Option<Alone<'_>> {
-        let mut trying = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        trying.insert(key.clone()).then(|| Alone { trying: self, key: key.clone() })
+        self.now().rows.insert(key.clone()).then(|| Alone { trying: self, key: key.clone() })
+    }
+
+    /// Begins a try of this source.
+    pub fn with_others(&self, source: &str) -> WithOthers<'_> {
+        let mut now = self.now();
+        let trying = now.sources.entry(source.to_owned()).or_default();
+        let others = *trying;
+        *trying += 1;
+        WithOthers { trying: self, source: source.to_owned(), others }
     }
 }
 
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
-        self.trying.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.trying.now().rows.remove(&self.key);
+    }
+}
+
+impl Drop for WithOthers<'_> {
+    fn drop(&mut self) {
+        let mut now = self.trying.now();
+        if let Some(trying) = now.sources.get_mut(&self.source) {
+            *trying -= 1;
+            if *trying == 0 {
+                now.sources.remove(&self.source);
+            }
+        }
     }
 }
 
@@ -154,5 +197,16 @@ mod tests {
         assert!(first.is_some() && trying.alone(&one).is_none() && trying.alone(&other).is_some());
         drop(first);
         assert!(trying.alone(&one).is_some());
+    }
+
+    #[test]
+    fn those_who_try_from_one_source_know_how_many_they_are() {
+        let trying = Trying::default();
+        let (first, second) = (trying.with_others("192.0.2.1"), trying.with_others("192.0.2.1"));
+        assert_eq!((first.others, second.others, trying.with_others("192.0.2.2").others), (0, 1, 0));
+        drop(first);
+        assert_eq!(trying.with_others("192.0.2.1").others, 1);
+        drop(second);
+        assert!(trying.now().sources.is_empty(), "nobody is remembered");
     }
 }
