@@ -20,7 +20,7 @@ use super::{
 const SAMPLES: usize = 1_000;
 const WARM_UP: usize = 50;
 const PEOPLE: usize = SAMPLES + WARM_UP;
-/// Fewer than a link takes in ten minutes before it slows down, with four addresses for each person.
+/// Fewer than a link takes in ten minutes before it slows down.
 const UNTIL_A_LINK_SLOWS: usize = 400;
 /// Wrong passwords in a row after which an account has to wait for a quarter of an hour.
 const MANY_FAILURES: usize = 25;
@@ -34,7 +34,7 @@ fn address(kind: &str, person: usize) -> String {
     format!("{kind}{person}%40acme.com")
 }
 
-/// Members, deactivated ones, those who have begun to register, and unknown addresses in turn, at every anonymous door: as
+/// Members, deactivated ones, those who have begun to register, and unknown addresses, at every anonymous door: as
 /// always, when what one address may cause is spent, and while the mail server is away.
 pub fn differences() {
     for on in On::all() {
@@ -89,18 +89,17 @@ fn sign_in(_: &mut Client, address: &str, from: usize) -> String {
 fn compare(folder: &Folder, server: &Server, what: &str, request: impl Fn(&mut Client, &str, usize) -> String) {
     let mut client = Client::connect(server.port);
     let mut times = KINDS.map(|_| Vec::with_capacity(SAMPLES));
-    for person in 0..PEOPLE {
-        forget_limits(folder, person);
-        // In turn, and each person beginning with another kind, so that drift meets all alike.
-        for turn in 0..KINDS.len() {
-            let kind = (person + turn) % KINDS.len();
-            let request = request(&mut client, &address(KINDS[kind], person), person * KINDS.len() + kind);
-            let sent = Instant::now();
-            let status = client.send(&request);
-            assert!(status < 500, "{what}: {status}");
-            if person >= WARM_UP {
-                times[kind].push(sent.elapsed().as_secs_f64() * 1000.0);
-            }
+    let mut person = [0; KINDS.len()];
+    for (turn, kind) in shuffled().into_iter().enumerate() {
+        forget_limits(folder, turn);
+        let address = address(KINDS[kind], person[kind]);
+        person[kind] += 1;
+        let request = request(&mut client, &address, turn);
+        let sent = Instant::now();
+        let status = client.send(&request);
+        assert!(status < 500, "{what}: {status}");
+        if person[kind] > WARM_UP {
+            times[kind].push(sent.elapsed().as_secs_f64() * 1000.0);
         }
     }
     for one in &mut times {
@@ -118,6 +117,18 @@ fn compare(folder: &Folder, server: &Server, what: &str, request: impl Fn(&mut C
     }
 }
 
+/// Each kind as often as the others, in no order: what one request leaves to do behind it slows the next one down, which
+/// may be of any kind.
+fn shuffled() -> Vec<usize> {
+    let mut kinds: Vec<usize> = (0..KINDS.len() * PEOPLE).map(|turn| turn % KINDS.len()).collect();
+    let mut number = 20_261_128_u64;
+    for place in (1..kinds.len()).rev() {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        kinds.swap(place, usize::try_from(number >> 33).expect("31 bits") % (place + 1));
+    }
+    kinds
+}
+
 /// The chance that somebody who must guess from one pair of times guesses right; 0.5 is a coin. Both are sorted.
 fn area_under_the_curve(known: &[f64], unknown: &[f64]) -> f64 {
     let below: usize = known.iter().map(|time| unknown.partition_point(|other| other < time)).sum();
@@ -126,8 +137,8 @@ fn area_under_the_curve(known: &[f64], unknown: &[f64]) -> f64 {
 }
 
 /// What many people together may do is not the point here.
-fn forget_limits(folder: &Folder, person: usize) {
-    if person.is_multiple_of(UNTIL_A_LINK_SLOWS) {
+fn forget_limits(folder: &Folder, turn: usize) {
+    if turn.is_multiple_of(UNTIL_A_LINK_SLOWS) {
         folder.write(async |tx| query("delete from limit_counts").later(tx));
     }
 }

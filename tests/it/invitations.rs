@@ -302,3 +302,17 @@ async fn the_pending_list_goes_on_page_by_page() {
     all.dedup();
     assert_eq!(all.len(), 60);
 }
+
+#[tokio::test]
+async fn an_address_that_a_user_has_taken_meanwhile_is_not_invited_again() {
+    let app = TestApp::start().await;
+    let mut acme = app.acme().await;
+    let mut ada = app.join(&acme.link, "ada@acme.com", "Ada").await;
+    invite(&mut acme.manager, "ada@byron.example", "member").await;
+    app.deliver().await;
+    ada.post("/account/address", &[("email", "ada@byron.example"), ("current_password", PASSWORD)]).await;
+    let confirm = app.mail_to("ada@byron.example").await.link();
+    assert_eq!(ada.post(&confirm, &[]).await.location.as_deref(), Some("/account?notice=address"));
+    assert!(act(&mut acme.manager, "ada@byron.example", "/resend").await.says("has a user already. Nothing was sent"));
+    assert_eq!(app.all_mail_to("ada@byron.example").await.len(), 2, "the invitation, and the change");
+}

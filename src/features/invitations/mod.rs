@@ -153,6 +153,9 @@ pub async fn resend(
     organizations::lock(&mut tx, by.organization).await?.ok_or(Fault::Data("an organization is gone"))?;
     // Behind the lock: one that was revoked in the meantime is not made again.
     let Some(invitation) = open_in(&mut tx, by.organization, id).await? else { return Ok(None) };
+    if let Some(user) = users::by_address(&mut tx, by.organization, &invitation.email).await? {
+        return Ok(Some(Invited::AlreadyUser { active: user.is_active() }));
+    }
     // What a page says is compared here and goes no further.
     if seen != Some(invitation.renewed_at) {
         return Ok(Some(Invited::AgainInvited));

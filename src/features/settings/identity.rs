@@ -190,7 +190,7 @@ struct Said {
 async fn show(State(app): State<App>, manager: Manager, Query(said): Query<Said>) -> Result<Response, PageError> {
     let organization = of(&app, &manager).await?;
     let form = IdentityForm::of(&organization, &admission::whole(&app.db, organization.id).await?);
-    let shown = identity_page(&app, &manager, &organization, &form).await?;
+    let shown = identity_page(&app, &manager, &organization, &form, false).await?;
     page(StatusCode::OK, &IdentityPage { saved: said.saved.parse().ok(), replaced: !said.replaced.is_empty(), ..shown })
 }
 
@@ -203,19 +203,20 @@ async fn identity_page<'a>(
     manager: &Manager,
     organization: &Organization,
     form: &'a IdentityForm,
+    is_unsaved: bool,
 ) -> Result<IdentityPage<'a>, Fault> {
     let link = app.config.address(&links::path_of_own(app, organization.id).await?);
     let saved_list = admission::allowlist(&app.db, organization.id).await?;
     Ok(IdentityPage {
         portal: manager.portal("identity"),
         version: form.version.parse().unwrap_or(organization.settings_version),
-        reading: reading_part(app, organization, form).await?,
+        reading: reading_part(app, organization, form, is_unsaved).await?,
         tried: Vec::new(),
         not_tried: 0,
         errors: Errors::default(),
         saved: None,
         replaced: false,
-        returned: false,
+        returned: is_unsaved,
         link_qr: qr::draw(&link),
         link,
         used: links::of_organization(&app.db, organization.id)
@@ -228,14 +229,18 @@ async fn identity_page<'a>(
 }
 
 /// How the lines are understood, and how many open registrations saving them would stop (decision A10).
-async fn reading_part(app: &App, organization: &Organization, form: &IdentityForm) -> Result<ReadingPart, Fault> {
+async fn reading_part(
+    app: &App,
+    organization: &Organization,
+    form: &IdentityForm,
+    is_unsaved: bool,
+) -> Result<ReadingPart, Fault> {
     let reading = form.reading();
     let list = allowlist(&reading);
-    let saved = IdentityForm::of(organization, &admission::whole(&app.db, organization.id).await?);
     let open = join::count_open_by_domain(&app.db, organization.id).await?;
     let stopped = open.iter().filter(|(domain, _)| !form.is_on() || !list.admits(domain));
     let would_stop = stopped.map(|(_, count)| count).sum();
-    Ok(ReadingPart { would_stop, is_unsaved: form.differs_from(&saved), reading })
+    Ok(ReadingPart { reading, would_stop, is_unsaved })
 }
 
 /// Users whose domain the saved list does not admit (decision A11).
@@ -258,12 +263,14 @@ async fn check(
     Form(form): Form<IdentityForm>,
 ) -> Result<Response, PageError> {
     let organization = of(&app, &manager).await?;
+    let saved = IdentityForm::of(&organization, &admission::whole(&app.db, organization.id).await?);
+    let is_unsaved = form.differs_from(&saved);
     if form.part == "reading" {
-        return page(StatusCode::OK, &reading_part(&app, &organization, &form).await?);
+        return page(StatusCode::OK, &reading_part(&app, &organization, &form, is_unsaved).await?);
     }
-    let shown = identity_page(&app, &manager, &organization, &form).await?;
+    let shown = identity_page(&app, &manager, &organization, &form, is_unsaved).await?;
     let (tried, not_tried) = tried(&form.emails, &allowlist(&shown.reading.reading));
-    page(StatusCode::OK, &IdentityPage { tried, not_tried, returned: shown.reading.is_unsaved, ..shown })
+    page(StatusCode::OK, &IdentityPage { tried, not_tried, ..shown })
 }
 
 /// What comes of each address, and how many there are beyond those that are tried at once.
@@ -287,8 +294,8 @@ async fn save(State(app): State<App>, manager: Manager, Form(form): Form<Identit
     let wanted = match form.parse() {
         Ok(wanted) => wanted,
         Err(errors) => {
-            let shown = identity_page(&app, &manager, &organization, &form).await?;
-            return page(StatusCode::UNPROCESSABLE_ENTITY, &IdentityPage { errors, returned: true, ..shown });
+            let shown = identity_page(&app, &manager, &organization, &form, true).await?;
+            return page(StatusCode::UNPROCESSABLE_ENTITY, &IdentityPage { errors, ..shown });
         }
     };
     match save_settings(&app, &manager.authority(), wanted).await? {

@@ -9,6 +9,7 @@ use axum::{
     routing::{get, post},
 };
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::{Attempt, SignInError, store};
 use crate::{
@@ -33,6 +34,9 @@ pub fn routes() -> Router<App> {
         .route("/o/{slug}/login", get(show).post(send))
         .merge(super::web_recovery::routes())
 }
+
+/// Who has tried too often is told so this long after asking.
+const TOLD_AFTER: Duration = Duration::from_millis(10);
 
 #[derive(Template)]
 #[template(path = "features/sign_in/which.html")]
@@ -170,7 +174,9 @@ impl SignInPage<'_> {
         page(status, self)
     }
 
-    fn too_many(&self, wait: Duration) -> Result<Response, PageError> {
+    /// Nothing is hashed here: whether a user had to be read would show in the time, so that it is the same for all.
+    async fn too_many(&self, wait: Duration, began: Instant) -> Result<Response, PageError> {
+        tokio::time::sleep_until(began + TOLD_AFTER).await;
         Ok(retry_after_header(self.answer(StatusCode::TOO_MANY_REQUESTS)?, wait.as_secs()))
     }
 }
@@ -182,6 +188,7 @@ async fn send(
     Path(slug): Path<String>,
     Form(form): Form<SignInForm>,
 ) -> Result<Response, PageError> {
+    let began = Instant::now();
     let slug: Slug = slug.parse().map_err(|_| PageError::NotFound)?;
     let mut errors = Errors::default();
     let email: Option<EmailAddress> = errors.take("email", form.email.parse());
@@ -207,10 +214,12 @@ async fn send(
         Err(SignInError::Mismatch) => SignInPage { errors: Errors::one("password", Invalid::SignInMismatch), ..shown }
             .answer(StatusCode::UNPROCESSABLE_ENTITY),
         Err(SignInError::TooMany(too_many)) => {
-            SignInPage { too_many: Some(too_many), ..shown }.too_many(too_many.retry_after)
+            SignInPage { too_many: Some(too_many), ..shown }.too_many(too_many.retry_after, began).await
         }
         Err(SignInError::OnlyReset(too_many)) => {
-            SignInPage { too_many: Some(too_many), only_reset: true, ..shown }.too_many(too_many.retry_after)
+            SignInPage { too_many: Some(too_many), only_reset: true, ..shown }
+                .too_many(too_many.retry_after, began)
+                .await
         }
         Err(SignInError::Busy) => {
             let response = SignInPage { errors: Errors::one("password", Invalid::Busy), ..shown }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Cause, Kind, State,
-    budget::{self, Asked},
+    budget::{self, Asked, Slot},
 };
 use crate::{
     platform::{
@@ -82,9 +82,7 @@ pub async fn write(app: &App, tx: &mut Tx, new: NewMessage) -> Result<MessageId,
         let asked = Asked { address: &new.to, organization: new.organization, kind: new.kind };
         let slot = budget::take(app, tx, &asked, id).await?;
         (due_at, state) = slot.due_and_state();
-        if let Some(older) = slot.instead_of() {
-            end(tx, older, State::Dropped).await?;
-        }
+        drop_older(tx, slot);
     }
     query(
         "insert into messages (id, organization_id, kind, cause, to_email, subject_id, actor_id, state, due_at, attempts, created_at, ended_at)
@@ -128,10 +126,18 @@ pub async fn written_just_now(tx: &mut Tx, (kind, subject): (Kind, SubjectId)) -
 pub async fn count_only(app: &App, tx: &mut Tx, organization: OrganizationId, to: &EmailAddress) -> Result<(), Fault> {
     let nothing = tx.new_id();
     let slot = budget::take(app, tx, &Asked { address: to, organization, kind: Kind::Recovery }, nothing).await?;
-    if let Some(older) = slot.instead_of() {
-        end(tx, older, State::Dropped).await?;
-    }
+    drop_older(tx, slot);
     Ok(())
+}
+
+/// Drops the message whose place another takes, on the way: that one waited is not told by the time of the answer.
+fn drop_older(tx: &mut Tx, slot: Slot) {
+    let Some(older) = slot.instead_of() else { return };
+    query("update messages set state = $1, ended_at = $2, lease_until = null where id = $3 and state = 'waiting'")
+        .bind(State::Dropped)
+        .bind(tx.now)
+        .bind(older)
+        .later(tx);
 }
 
 /// Ends a waiting message. `false` when it does not wait any more: it was handed over or dropped in the meantime.
