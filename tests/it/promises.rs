@@ -271,7 +271,7 @@ async fn shake(browser: &mut Browser, path: String, dice: &mut Dice) -> (String,
 async fn no_input_gives_a_fault() {
     let mut house = House::start().await;
     let paths: Vec<String> = routes::all(&house.app).await.into_iter().map(|route| route.path).collect();
-    let length = if house.app.app.db.is_shared() { 30_000 } else { 100_000 };
+    let length = if house.app.app.db.is_shared() { 10_000 } else { 100_000 };
     let rounds = std::env::var("FUZZ").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(length);
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_122);
     let mut dice = Dice(seed);
