@@ -130,7 +130,7 @@ pub async fn count_only(app: &App, tx: &mut Tx, organization: OrganizationId, to
     Ok(())
 }
 
-/// Drops the message whose place another takes, on the way: that one waited is not told by the time of the answer.
+/// Drops the message whose place another takes, on the way: it asks for no answer of its own.
 fn drop_older(tx: &mut Tx, slot: Slot) {
     let Some(older) = slot.instead_of() else { return };
     query("update messages set state = $1, ended_at = $2, lease_until = null where id = $3 and state = 'waiting'")
